@@ -1,0 +1,38 @@
+"""`recsys`: one file a command group; a command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from recsys_pipeline.cli import batches, doctor, generate, ingest, quarantine, run, status
+from recsys_pipeline.errors import RecsysError
+
+app = typer.Typer(
+    name="recsys",
+    help="Events in, training samples out: generate, ingest and run the pipeline.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command("generate")(generate.generate)
+app.add_typer(ingest.app, name="ingest")
+app.add_typer(batches.app, name="batches")
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.add_typer(quarantine.app, name="quarantine")
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on stderr and exit code 1."""
+    try:
+        app()
+    except RecsysError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[red]error:[/red] {escape(str(error))}"
+        )
+        sys.exit(1)

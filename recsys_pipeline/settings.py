@@ -1,0 +1,144 @@
+"""The only reader of environment variables (prefix `RECSYS_`) and of `.env`.
+
+Object-store credentials are the standard `AWS_*` variables: polars, deltalake, s3fs and boto3
+read them themselves, so one set serves all four.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from recsys_pipeline.errors import SettingsError
+
+INTERACTION_TYPES = ("view", "click", "like", "add_to_cart", "purchase")
+
+SamplingStrategy = Literal["uniform", "popularity"]
+
+
+class Settings(BaseSettings):
+    """Every setting with its default. `docs/settings.md` is generated from this class."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RECSYS_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    storage_root: str = Field(
+        "./data", description="Where everything is stored: a folder or `s3://bucket/prefix`."
+    )
+    start_date: date = Field(
+        date(2025, 1, 1),
+        description="First daily partition (UTC). Earlier events land, and appear when it is lowered.",
+    )
+    engine: Literal["polars"] = Field("polars", description="Engine that runs the transforms.")
+    tenants_file: Path = Field(
+        Path("tenants.toml"), description="Tenant configuration; see `tenants.example.toml`."
+    )
+    auto_tenants: bool = Field(
+        True, description="Accept a tenant that `tenants.toml` does not name, with a notice."
+    )
+    seed: int = Field(20250101, ge=0, lt=2**63, description="Seed of negative sampling.")
+
+    quarantine_limit: float = Field(
+        0.10, ge=0, le=1, description="Share of rejected rows above which a tenant's day is held."
+    )
+    quarantine_min_rows: int = Field(
+        100, ge=0, description="A day with fewer rows than this is never held."
+    )
+    parked_limit: float = Field(
+        0.10, ge=0, le=1, description="Share of parked rows above which a batch raises a warning."
+    )
+    unknown_item_limit: float = Field(
+        0.20, ge=0, le=1, description="Share of events on items outside the catalogue that warns."
+    )
+    volume_change_limit: float = Field(
+        0.50, gt=0, description="Relative change against the trailing week's mean that warns."
+    )
+    freshness_hours: int = Field(
+        36, ge=1, description="Hours after which an asset that was not materialised is stale."
+    )
+
+    positive_types: tuple[str, ...] = Field(
+        ("click", "like", "add_to_cart", "purchase"),
+        description="Interaction types that make a positive (JSON list).",
+    )
+    positive_level: Literal["user_item_day", "event"] = Field(
+        "user_item_day", description="One positive per (user, item, day), or one per event."
+    )
+    negative_ratio: int = Field(4, ge=0, le=1000, description="Negatives per positive.")
+    negative_strategy: SamplingStrategy = Field(
+        "uniform", description="Distribution of negatives: `uniform` or `popularity`."
+    )
+    popularity_alpha: float = Field(
+        0.75, ge=0, le=2, description="Exponent of the `popularity` strategy."
+    )
+    sample_features: tuple[str, ...] | None = Field(
+        None, description="Feature columns of training samples (JSON list); unset means all."
+    )
+    event_weights: dict[str, int] = Field(
+        {"view": 1, "click": 2, "like": 3, "add_to_cart": 4, "purchase": 5},
+        description="Integer weights of `engagement_score` (JSON object).",
+    )
+
+    chunk_rows: int = Field(
+        2_000_000, ge=1, description="Landed rows that a range works on before it publishes."
+    )
+    idempotency_days: int = Field(
+        30, ge=1, description="Days for which the same file ingested again changes nothing."
+    )
+    daily_hour: int = Field(
+        1, ge=0, le=23, description="UTC hour at which the schedule runs the last complete day."
+    )
+    schedules_running: bool = Field(
+        False, description="Start the daily schedule with the code location (production)."
+    )
+    kafka_bootstrap_servers: str | None = Field(
+        None, description="Kafka brokers; unset means that no Kafka is used."
+    )
+
+    @field_validator("positive_types")
+    @classmethod
+    def _known_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = set(value) - set(INTERACTION_TYPES)
+        if unknown or not value:
+            raise ValueError(f"must be some of {', '.join(INTERACTION_TYPES)}")
+        return value
+
+    @field_validator("event_weights")
+    @classmethod
+    def _whole_weights(cls, value: dict[str, int]) -> dict[str, int]:
+        if set(value) != set(INTERACTION_TYPES):
+            raise ValueError(f"must have a weight for each of {', '.join(INTERACTION_TYPES)}")
+        return value
+
+    @field_validator("storage_root")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        scheme, separator, _ = value.partition("://")
+        if separator and scheme != "s3":
+            raise ValueError("must be a local folder or s3://bucket/prefix")
+        return value.rstrip("/") or "/"
+
+
+@cache
+def get_settings() -> Settings:
+    """Read the environment once per process.
+
+    Raises:
+        SettingsError: Naming the variable, its value's problem and where the settings are listed.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # all fields have defaults
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "RECSYS_" + "_".join(str(part) for part in first["loc"][:1]).upper()
+        raise SettingsError(
+            name,
+            f"{first.get('input')!r}: {first['msg'].removeprefix('Value error, ')}",
+            "Set it as .env.example shows",
+        ) from None

@@ -1,0 +1,147 @@
+"""Tenants: their names and what `tenants.toml` says of each.
+
+A tenant's table overrides the settings of the same name. The file is read again whenever it
+changes, so a running code location follows it without a restart.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from recsys_pipeline.errors import TenantError
+from recsys_pipeline.settings import INTERACTION_TYPES, SamplingStrategy, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TENANT_PATTERN = r"^[a-z][a-z0-9_-]{0,62}$"
+
+_TENANT = re.compile(TENANT_PATTERN)
+_cache: dict[Path, tuple[int, dict[str, TenantOverrides]]] = {}
+
+
+class TenantOverrides(BaseModel):
+    """What one `[tenants.NAME]` table may say; an absent key means the setting's value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mapping: str | None = None
+    categories: tuple[str, ...] | None = None
+    quarantine_limit: float | None = Field(None, ge=0, le=1)
+    unknown_item_limit: float | None = Field(None, ge=0, le=1)
+    volume_change_limit: float | None = Field(None, gt=0)
+    positive_types: (
+        tuple[Literal["view", "click", "like", "add_to_cart", "purchase"], ...] | None
+    ) = None
+    negative_ratio: int | None = Field(None, ge=0, le=1000)
+    negative_strategy: SamplingStrategy | None = None
+    popularity_alpha: float | None = Field(None, ge=0, le=2)
+    retention_days: int | None = Field(None, ge=1)
+
+
+class TenantConfig(BaseModel):
+    """A tenant's configuration with every default filled in."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    mapping: str | None
+    categories: tuple[str, ...] | None
+    quarantine_limit: float
+    unknown_item_limit: float
+    volume_change_limit: float
+    positive_types: tuple[str, ...]
+    negative_ratio: int
+    negative_strategy: SamplingStrategy
+    popularity_alpha: float
+    retention_days: int | None
+
+
+def check_name(name: str) -> str:
+    """Return the name if it is a tenant's.
+
+    Raises:
+        TenantError: The name is not of the form `[a-z][a-z0-9_-]{0,62}`.
+    """
+    if not _TENANT.fullmatch(name):
+        raise TenantError(
+            f"tenant {name!r}",
+            "is not a tenant name",
+            "Use a lower-case letter, then up to 62 of a-z, 0-9, _ and -",
+        )
+    return name
+
+
+def overrides(settings: Settings) -> dict[str, TenantOverrides]:
+    """Read `tenants.toml`; an absent file means no tenant is configured.
+
+    Raises:
+        TenantError: The file is not TOML, or a table has an unknown key or a wrong value.
+    """
+    path = settings.tenants_file
+    try:
+        stamp = path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return {}
+    if path in _cache and _cache[path][0] == stamp:
+        return _cache[path][1]
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TenantError(str(path), f"is not TOML ({error})", "Mend that line") from None
+    unknown = set(document) - {"tenants"}
+    if unknown:
+        raise TenantError(
+            str(path), f"has an unknown table {sorted(unknown)[0]!r}", "Use [tenants.NAME] tables"
+        )
+    tables: dict[str, TenantOverrides] = {}
+    for name, table in document.get("tenants", {}).items():
+        try:
+            tables[check_name(name)] = TenantOverrides.model_validate(table)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise TenantError(
+                f"{path} [tenants.{name}] {key}",
+                f"{first.get('input')!r}: {first['msg']}",
+                "See tenants.example.toml",
+            ) from None
+    _cache[path] = (stamp, tables)
+    return tables
+
+
+def tenant_config(settings: Settings, name: str) -> TenantConfig:
+    """Merge a tenant's table over the settings.
+
+    Raises:
+        TenantError: The name has a wrong form, or is unknown while `auto_tenants` is off.
+    """
+    check_name(name)
+    tables = overrides(settings)
+    if name not in tables and not settings.auto_tenants:
+        raise TenantError(
+            f"tenant {name!r}",
+            f"is not in {settings.tenants_file}",
+            f"Add [tenants.{name}] there, or set RECSYS_AUTO_TENANTS=true",
+        )
+    table = tables.get(name, TenantOverrides())
+    merged = {
+        key: value if (value := getattr(table, key)) is not None else getattr(settings, key, None)
+        for key in TenantOverrides.model_fields
+    }
+    return TenantConfig(name=name, **merged)
+
+
+__all__ = [
+    "INTERACTION_TYPES",
+    "TENANT_PATTERN",
+    "TenantConfig",
+    "TenantOverrides",
+    "check_name",
+    "overrides",
+    "tenant_config",
+]
