@@ -6,6 +6,7 @@ read them themselves, so one set serves all four.
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -142,3 +143,20 @@ def get_settings() -> Settings:
             f"{first.get('input')!r}: {first['msg'].removeprefix('Value error, ')}",
             "Set it as .env.example shows",
         ) from None
+
+
+def dagster_home() -> str | None:
+    """Return `DAGSTER_HOME`, Dagster's own variable, as it is set; None when it is not."""
+    return os.environ.get("DAGSTER_HOME")
+
+
+def unknown_variables(env_file: Path = Path(".env")) -> list[str]:
+    """Return `RECSYS_` variables, of the environment and of `.env`, that name no setting.
+
+    They are ignored by design (a later release may know them), so a misspelt one goes unnoticed.
+    """
+    from dotenv import dotenv_values
+
+    names = {*os.environ, *(dotenv_values(env_file) if env_file.is_file() else ())}
+    known = {f"RECSYS_{field.upper()}" for field in Settings.model_fields}
+    return sorted(name for name in names if name.startswith("RECSYS_") and name not in known)

@@ -1,0 +1,49 @@
+# Every target that needs the environment makes it first; a second call costs a few milliseconds.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTEST_ARGS ?= -n 2 --dist loadfile
+BIN := .venv/bin
+
+.PHONY: help setup demo dev test test-slow lint format types check docs lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+
+setup: ## make .venv from the locked set, and dev.env
+	@scripts/setup.sh
+
+demo: setup ## generate 100,000 events and take them to training samples
+	@. ./dev.env && python -m recsys_pipeline.demo
+
+dev: setup ## open the Dagster UI on http://127.0.0.1:3000 (Ctrl-C ends it)
+	@. ./dev.env && scripts/dev.sh
+
+test: setup ## run the default tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: setup ## run the tests marked slow
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: setup ## ruff and the import layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+format: setup ## write the formatter's and the linter's safe changes
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+check: ## everything that CI runs
+	@.ci/run
+
+docs: setup ## write docs/settings.md and .env.example from the Settings class
+	@$(BIN)/python -m recsys_pipeline.maintenance.settings_docs
+
+lock: setup ## resolve pyproject.toml into the lock files, newest versions that fit
+	@scripts/lock.sh --upgrade
+
+clean: ## remove the environment, the data of the demo and all caches
+	rm -rf .venv .tools dev.env data .dagster .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,144 @@
+"""Step 2: landed rows split into valid rows and quarantine, with a reason for each of the latter."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from recsys_pipeline.assets.common import (
+    OWNERS,
+    PARQUET,
+    SINGLE_RUN,
+    freshness,
+    run_days,
+    run_view,
+)
+from recsys_pipeline.contract_metadata import stored
+from recsys_pipeline.engines.steps import DayContent, validate
+from recsys_pipeline.engines.view import CODE_VERSIONS, QUARANTINED, VALIDATED
+from recsys_pipeline.partitions import daily
+from recsys_pipeline.resources.pipeline import Pipeline
+from recsys_pipeline.storage.landing import Kind
+from recsys_pipeline.storage.parquet_store import Content
+
+_HELD = (
+    "A (day, tenant) whose share of rejected rows is over its limit is *held*: nothing new of it "
+    "is published until `recsys quarantine accept` or a corrected upload."
+)
+
+
+class _Spill:
+    """Keeps the quarantine on disk while the valid rows of a range are published."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._days: list[DayContent] = []
+
+    def add(self, day: DayContent) -> None:
+        contents = {}
+        for tenant, content in day.contents.items():
+            if content.frame is not None:
+                content.frame.write_ipc(self._file(day, tenant))
+            contents[tenant] = Content(None, content.inputs, None, content.counts)
+        self._days.append(DayContent(day.day, contents))
+
+    def __iter__(self) -> Iterator[DayContent]:
+        for day in self._days:
+            yield DayContent(
+                day.day,
+                {
+                    tenant: Content(
+                        pl.read_ipc(self._file(day, tenant)),
+                        content.inputs,
+                        None,
+                        content.counts,
+                    )
+                    for tenant, content in day.contents.items()
+                },
+            )
+
+    def _file(self, day: DayContent, tenant: str) -> Path:
+        return self._folder / f"{day.day}-{tenant}.arrow"
+
+
+@contextmanager
+def _spill() -> Iterator[_Spill]:
+    with tempfile.TemporaryDirectory(prefix="recsys-quarantine-") as folder:
+        yield _Spill(Path(folder))
+
+
+def _split(
+    context: dg.AssetExecutionContext, pipeline: Pipeline, kind: Kind
+) -> Iterator[dg.Output[object]]:
+    view = run_view(context, pipeline)
+    with _spill() as spill:
+
+        def valid() -> Iterator[DayContent]:
+            days = run_days(context)
+            for good, bad in validate(view, kind, days, force=pipeline.force):
+                spill.add(bad)
+                yield good
+
+        yield dg.Output(valid(), VALIDATED[kind])
+        yield dg.Output(iter(spill), QUARANTINED[kind])
+
+
+def _outs(kind: Kind, valid: str, quarantined: str) -> dict[str, dg.AssetOut]:
+    common = {"group_name": "validated", "owners": OWNERS, "kinds": PARQUET}
+    return {
+        name: dg.AssetOut(
+            io_manager_key="parquet",
+            description=description,
+            code_version=CODE_VERSIONS[name],
+            metadata=stored(name),
+            # an iterator of days: its rows are judged by the contract check, not in transit
+            dagster_type=dg.Any,
+            freshness_policy=freshness() if name == "validated_interactions" else None,
+            **common,
+        )
+        for name, description in ((VALIDATED[kind], valid), (QUARANTINED[kind], quarantined))
+    }
+
+
+@dg.multi_asset(
+    name="split_interactions",
+    partitions_def=daily,
+    backfill_policy=SINGLE_RUN,
+    deps=["raw_interactions"],
+    outs=_outs(
+        "interactions",
+        f"Accepted events: typed, within the contract, without repeats.\n\n{_HELD}",
+        "Events that were not accepted: rejected by a rule, or repeats of a kept event; each with "
+        "its reasons and the text that was received.",
+    ),
+)
+def validated_interactions(
+    context: dg.AssetExecutionContext, pipeline: Pipeline
+) -> Iterator[dg.Output[object]]:
+    """Split landed events into valid rows and quarantine."""
+    yield from _split(context, pipeline, "interactions")
+
+
+@dg.multi_asset(
+    name="split_items",
+    partitions_def=daily,
+    backfill_policy=SINGLE_RUN,
+    deps=["raw_items"],
+    outs=_outs(
+        "items",
+        "Valid item versions of the day; the catalogue as of a day is the latest version of each "
+        f"item up to its end.\n\n{_HELD}",
+        "Item versions that were not accepted, each with its reasons.",
+    ),
+)
+def validated_items(
+    context: dg.AssetExecutionContext, pipeline: Pipeline
+) -> Iterator[dg.Output[object]]:
+    """Split landed item versions into valid rows and quarantine."""
+    yield from _split(context, pipeline, "items")
+
+
+VALIDATED_ASSETS = [validated_interactions, validated_items]

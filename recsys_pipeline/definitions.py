@@ -1,0 +1,31 @@
+"""What Dagster loads: wiring only."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from recsys_pipeline.assets.features import FEATURE_ASSETS
+from recsys_pipeline.assets.raw import RAW
+from recsys_pipeline.assets.sources import SOURCES
+from recsys_pipeline.assets.training import TRAINING_ASSETS
+from recsys_pipeline.assets.validated import VALIDATED_ASSETS
+from recsys_pipeline.checks.arrivals import ARRIVAL_CHECKS
+from recsys_pipeline.checks.contract import CONTRACT_CHECKS
+from recsys_pipeline.checks.leakage import LEAKAGE_CHECKS
+from recsys_pipeline.checks.quarantine import QUARANTINE_CHECKS
+from recsys_pipeline.io_manager import ParquetIOManager
+from recsys_pipeline.jobs import daily_pipeline
+from recsys_pipeline.resources.pipeline import Pipeline
+from recsys_pipeline.schedules import daily_schedule
+
+pipeline = Pipeline()
+
+defs = dg.Definitions(
+    assets=[*SOURCES, *RAW, *VALIDATED_ASSETS, *FEATURE_ASSETS, *TRAINING_ASSETS],
+    asset_checks=[*CONTRACT_CHECKS, *QUARANTINE_CHECKS, *ARRIVAL_CHECKS, *LEAKAGE_CHECKS],
+    jobs=[daily_pipeline],
+    schedules=[daily_schedule],
+    resources={"pipeline": pipeline, "parquet": ParquetIOManager(pipeline=pipeline)},
+    # measured: 0.5 s for five small steps, against 30 s with a process a step
+    executor=dg.in_process_executor,
+)

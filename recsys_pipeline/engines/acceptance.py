@@ -1,0 +1,56 @@
+"""An operator's acceptance of a held day: what share of rejected rows was looked at and let by.
+
+The acceptance raises that day's limit to the share at which it was given, so that a later upload
+of worse rows holds the day again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from recsys_pipeline.storage.layout import acceptance_file
+
+if TYPE_CHECKING:
+    from recsys_pipeline.storage.objects import ObjectStore
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """One accepted (asset, day, tenant).
+
+    Attributes:
+        share: Rejected share up to which the day is let by.
+        by: Who accepted.
+        at: ISO 8601 UTC time of the acceptance.
+        reason: Why, in the operator's words.
+    """
+
+    asset: str
+    date: str
+    tenant: str
+    share: float
+    by: str
+    at: str
+    reason: str
+
+
+def accept(objects: ObjectStore, acceptance: Acceptance) -> None:
+    """Store an acceptance; a later one of the same day replaces it."""
+    path = acceptance_file(
+        acceptance.asset, date.fromisoformat(acceptance.date), acceptance.tenant
+    )
+    objects.write(path, json.dumps(asdict(acceptance)).encode())
+
+
+def accepted_shares(objects: ObjectStore) -> dict[tuple[str, date, str], float]:
+    """Return the accepted share of every accepted (asset, day, tenant)."""
+    found: dict[tuple[str, date, str], float] = {}
+    for path in objects.list("_meta/accepted/"):
+        data = objects.read(path)
+        if data is not None:
+            entry = Acceptance(**json.loads(data))
+            found[entry.asset, date.fromisoformat(entry.date), entry.tenant] = entry.share
+    return found

@@ -1,0 +1,358 @@
+"""The steps of the pipeline: which (day, tenant) partitions to make anew, and their rows.
+
+Each step yields one `DayContent` a day, in order, working on bounded chunks of days: memory does
+not grow with the range, and a killed range goes on where it was. A partition whose record shows
+the inputs that it would be made from is left as it is, unless forced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from recsys_pipeline.engines.view import CODE_VERSIONS, QUARANTINED, VALIDATED, Chains, View, digest
+from recsys_pipeline.errors import ContractError
+from recsys_pipeline.schemas.features import ItemFeatures, UserFeatures
+from recsys_pipeline.schemas.rules import frame_schema
+from recsys_pipeline.schemas.samples import SAMPLE_FEATURES
+from recsys_pipeline.storage.parquet_store import Content
+from recsys_pipeline.transforms.item_features import item_features
+from recsys_pipeline.transforms.samples import training_samples
+from recsys_pipeline.transforms.sampling_config import SamplingConfig
+from recsys_pipeline.transforms.user_features import user_features
+from recsys_pipeline.transforms.validation import Split, reason_counts
+
+if TYPE_CHECKING:
+    import pandera.polars as pa
+
+    from recsys_pipeline.storage.landing import Kind
+    from recsys_pipeline.storage.records import Partition, Record
+
+Side = Literal["user", "item"]
+FEATURES: dict[str, str] = {"user": "user_features", "item": "item_features"}
+FEATURE_CONTRACTS: dict[str, type[pa.DataFrameModel]] = {
+    "user": UserFeatures,
+    "item": ItemFeatures,
+}
+SAMPLES = "training_samples"
+
+
+@dataclass(frozen=True)
+class DayContent:
+    """What a step makes of a day: new content of those tenants that were not current."""
+
+    day: date
+    contents: Mapping[str, Content]
+
+
+def publish(view: View, asset: str, days: Iterable[DayContent]) -> dict[Partition, Record]:
+    """Publish a step's days one by one.
+
+    Returns:
+        The records of every partition of those days, the ones left as they were included.
+
+    Raises:
+        StaleInputError: A newer publication is in place; nothing of that day was replaced.
+    """
+    found: dict[Partition, Record] = {}
+    for item in days:
+        if item.contents or not view.is_published(asset, item.day):
+            made = view.store.publish(asset, item.day, item.contents, view.pin)
+            view.note(asset, item.day, made)
+        for tenant, record in view.records(asset, item.day).items():
+            if view.tenants is None or tenant in view.tenants:
+                found[item.day, tenant] = record
+    return found
+
+
+def _chunks(view: View, kind: Kind, days: Sequence[date]) -> Iterator[list[date]]:
+    """Group days, in order, so that a group's landed rows stay within `chunk_rows`."""
+    rows: dict[date, int] = {}
+    for (day, _), landed in view.landed(kind).items():
+        rows[day] = rows.get(day, 0) + landed.rows
+    chunk: list[date] = []
+    total = 0
+    for day in sorted(days):
+        if chunk and total + rows.get(day, 0) > view.settings.chunk_rows:
+            yield chunk
+            chunk, total = [], 0
+        chunk.append(day)
+        total += rows.get(day, 0)
+    if chunk:
+        yield chunk
+
+
+def _tenants(view: View, kind: Kind, asset: str, days: Collection[date]) -> list[Partition]:
+    """Return every (day, tenant) of some days that has landed rows or something published."""
+    wanted = set(days)
+    found = {p for p in view.landed(kind) if p[0] in wanted}
+    for day in wanted:
+        found |= {
+            (day, tenant)
+            for tenant in view.records(asset, day)
+            if view.tenants is None or tenant in view.tenants
+        }
+    return sorted(found)
+
+
+def validate(
+    view: View, kind: Kind, days: Sequence[date], *, force: bool = False
+) -> Iterator[tuple[DayContent, DayContent]]:
+    """Split landed days into valid rows and quarantine.
+
+    Yields:
+        A day's content for `validated_*` and for `quarantined_*`.
+    """
+    valid, quarantined = VALIDATED[kind], QUARANTINED[kind]
+    for chunk in _chunks(view, kind, days):
+        todo = [
+            p
+            for p in _tenants(view, kind, valid, chunk)
+            if force or not _is_split(view, kind, p)
+        ]
+        made = view.split(kind, todo) if todo else None
+        rows = _by_partition(made.valid) if made else {}
+        bad = _by_partition(made.quarantined) if made else {}
+        counts = _split_counts(made) if made else {}
+        for day in chunk:
+            good_day: dict[str, Content] = {}
+            bad_day: dict[str, Content] = {}
+            for partition in (p for p in todo if p[0] == day):
+                tenant = partition[1]
+                count = counts.get(partition, _NOTHING)
+                inputs = view.validated_inputs(kind, partition)
+                held = view.is_held(kind, partition, count)
+                count = count | {"held": count["valid"] if held else 0}
+                good = rows.get(partition, _empty(made, "valid"))
+                good_day[tenant] = Content(
+                    None if held else good, inputs, view.rows_inputs(kind, partition), count
+                )
+                bad_day[tenant] = Content(
+                    bad.get(partition, _empty(made, "quarantined")), inputs, None, count
+                )
+            yield DayContent(day, good_day), DayContent(day, bad_day)
+
+
+_NOTHING: dict[str, Any] = {
+    "landed": 0, "valid": 0, "duplicate": 0, "rejected": 0, "parked": 0, "ratings_quantised": 0,
+    "reasons": {},
+}  # fmt: skip
+
+
+def _empty(made: Split | None, name: str) -> pl.DataFrame:
+    frame: pl.DataFrame = getattr(made, name)
+    return frame.clear()
+
+
+def _is_split(view: View, kind: Kind, partition: Partition) -> bool:
+    inputs = view.validated_inputs(kind, partition)
+    return all(
+        (record := view.intact(asset, partition)) is not None and record.inputs == inputs
+        for asset in (VALIDATED[kind], QUARANTINED[kind])
+    )
+
+
+def _split_counts(made: Split) -> dict[Partition, dict[str, Any]]:
+    reasons = reason_counts(made.quarantined)
+    found: dict[Partition, dict[str, Any]] = {}
+    for row in made.counts.iter_rows(named=True):
+        partition = (row.pop("date"), row.pop("tenant"))
+        if row["landed"] != row["valid"] + row["duplicate"] + row["rejected"]:
+            raise ContractError(f"split of {partition}", f"does not conserve rows: {row}")
+        found[partition] = {**row, "reasons": reasons.get(partition, {})}
+    return found
+
+
+def _by_partition(frame: pl.DataFrame) -> dict[Partition, pl.DataFrame]:
+    parts = frame.partition_by("date", "tenant", as_dict=True, maintain_order=True)
+    return {(key[0], key[1]): part for key, part in parts.items()}
+
+
+def feature_inputs(view: View, side: Side, partition: Partition, chains: Chains) -> str:
+    """Return the hash of all that a feature partition depends on."""
+    weights = sorted(view.settings.event_weights.items()) if side == "item" else None
+    return digest(
+        CODE_VERSIONS[FEATURES[side]],
+        view.settings.start_date,
+        weights,
+        chains.until(partition[1], partition[0]),
+    )
+
+
+def features(
+    view: View, side: Side, days: Sequence[date], *, force: bool = False
+) -> Iterator[DayContent]:
+    """Compute the features of the entities active on each day, as of its end."""
+    asset = FEATURES[side]
+    if not days:
+        return
+    seen = view.effective("interactions", max(days))
+    chains = view.chains("interactions", max(days))
+    for chunk in _chunks(view, "interactions", days):
+        todo: dict[Partition, str] = {}
+        for partition in _tenants(view, "interactions", asset, chunk):
+            if partition in seen and seen[partition].held:
+                continue
+            inputs = feature_inputs(view, side, partition, chains)
+            if force or not _is_current(view, asset, partition, inputs):
+                todo[partition] = inputs
+        frame, read = compute_features(view, side, list(todo))
+        rows = _by_partition(frame)
+        view.confirm(VALIDATED["interactions"], read)
+        for day in chunk:
+            yield DayContent(
+                day,
+                {
+                    p[1]: Content(rows.get(p, frame.clear()), inputs)
+                    for p, inputs in todo.items()
+                    if p[0] == day
+                },
+            )
+
+
+def _is_current(view: View, asset: str, partition: Partition, inputs: str) -> bool:
+    record = view.intact(asset, partition)
+    return record is not None and record.inputs == inputs
+
+
+def _history(view: View, partitions: Collection[Partition]) -> list[Partition]:
+    """Return all validated partitions up to the last wanted day of the wanted tenants."""
+    until = max(day for day, _ in partitions)
+    tenants = {tenant for _, tenant in partitions}
+    return [p for p in view.effective("interactions", until) if p[1] in tenants]
+
+
+def compute_features(
+    view: View, side: Side, partitions: Collection[Partition]
+) -> tuple[pl.DataFrame, list[Partition]]:
+    """Compute feature partitions from the validated history.
+
+    Returns:
+        The rows, and the published partitions that were read for them.
+    """
+    if not partitions:
+        return pl.DataFrame(schema=frame_schema(FEATURE_CONTRACTS[side])), []
+    history = _history(view, partitions)
+    events = view.valid("interactions", history)
+    days = {day for day, _ in partitions}
+    lazy = (
+        user_features(events, days)
+        if side == "user"
+        else item_features(events, days, view.settings.event_weights)
+    )
+    wanted = pl.LazyFrame(
+        {"date": [p[0] for p in partitions], "tenant": [p[1] for p in partitions]},
+        schema={"date": pl.Date, "tenant": pl.String},
+    )
+    frame = lazy.join(wanted, on=["date", "tenant"], how="semi", maintain_order="left").collect()
+    return frame, history
+
+
+def feature_history(
+    view: View, side: Side, tenants: Collection[str], before: date
+) -> pl.LazyFrame:
+    """Return the feature rows of all days before one: published where current, else computed."""
+    asset = FEATURES[side]
+    seen = view.effective("interactions", before)
+    chains = view.chains("interactions", before)
+    wanted = [p for p, e in seen.items() if p[0] < before and p[1] in tenants and e.has_rows]
+    published: list[Partition] = []
+    missing: list[Partition] = []
+    for partition in wanted:
+        inputs = feature_inputs(view, side, partition, chains)
+        current = _is_current(view, asset, partition, inputs)
+        (published if current else missing).append(partition)
+    schema = frame_schema(FEATURE_CONTRACTS[side])
+    frame, _ = compute_features(view, side, missing)
+    return pl.concat([view.store.scan(asset, published, schema), frame.lazy()])
+
+
+def sample_columns(view: View) -> tuple[str, ...]:
+    """Return the feature columns of training samples, in the contract's order."""
+    chosen = view.settings.sample_features
+    return SAMPLE_FEATURES if chosen is None else tuple(c for c in SAMPLE_FEATURES if c in chosen)
+
+
+def sampling_config(view: View, tenant: str) -> SamplingConfig:
+    """Return how a tenant's samples are drawn."""
+    config = view.config(tenant)
+    return SamplingConfig(
+        seed=view.settings.seed,
+        ratio=config.negative_ratio,
+        strategy=config.negative_strategy,
+        alpha=config.popularity_alpha,
+        positive_types=config.positive_types,
+        level=view.settings.positive_level,
+    )
+
+
+def sample_inputs(view: View, partition: Partition, events: Chains, items: Chains) -> str:
+    """Return the hash of all that a partition of training samples depends on."""
+    day, tenant = partition
+    return digest(
+        CODE_VERSIONS[SAMPLES],
+        *(CODE_VERSIONS[name] for name in FEATURES.values()),
+        view.settings.start_date,
+        sorted(view.settings.event_weights.items()),
+        sampling_config(view, tenant),
+        sample_columns(view),
+        events.until(tenant, day),
+        items.until(tenant, day),
+    )
+
+
+def samples(view: View, days: Sequence[date], *, force: bool = False) -> Iterator[DayContent]:
+    """Draw the training samples of each day, with features as of before it."""
+    if not days:
+        return
+    seen = view.effective("interactions", max(days))
+    events = view.chains("interactions", max(days))
+    items = view.chains("items", max(days))
+    for chunk in _chunks(view, "interactions", days):
+        todo: dict[Partition, str] = {}
+        for partition in _tenants(view, "interactions", SAMPLES, chunk):
+            if partition in seen and seen[partition].held:
+                continue
+            inputs = sample_inputs(view, partition, events, items)
+            if force or not _is_current(view, SAMPLES, partition, inputs):
+                todo[partition] = inputs
+        contents = _draw(view, todo) if todo else {}
+        for day in chunk:
+            yield DayContent(day, {p[1]: c for p, c in contents.items() if p[0] == day})
+
+
+def _draw(view: View, todo: Mapping[Partition, str]) -> dict[Partition, Content]:
+    days = sorted({day for day, _ in todo})
+    tenants = {tenant for _, tenant in todo}
+    history = _history(view, todo)
+    catalogue = [p for p in view.effective("items", days[-1]) if p[1] in tenants]
+    drawn = training_samples(
+        view.valid("interactions", history),
+        view.valid("items", catalogue),
+        feature_history(view, "user", tenants, days[-1]),
+        feature_history(view, "item", tenants, days[-1]),
+        days,
+        {tenant: sampling_config(view, tenant) for tenant in tenants},
+        sample_columns(view),
+    )
+    view.confirm(VALIDATED["interactions"], history)
+    view.confirm(VALIDATED["items"], catalogue)
+    for asset in FEATURES.values():
+        view.confirm(asset, [p for p in history if p[0] < days[-1]])
+    rows = _by_partition(drawn.rows)
+    short = {(d, t): n for t, d, n in drawn.shortfall.select("tenant", "date", "shortfall").iter_rows()}
+    found: dict[Partition, Content] = {}
+    for partition, inputs in todo.items():
+        frame = rows.get(partition, drawn.rows.clear())
+        positives = int(frame.get_column("label").sum())
+        counts = {
+            "positives": positives,
+            "negatives": frame.height - positives,
+            "shortfall": short.get(partition, 0),
+        }
+        found[partition] = Content(frame, inputs, None, counts)
+    return found

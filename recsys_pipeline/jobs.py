@@ -1,0 +1,11 @@
+"""The jobs: everything for some days, from landing to training samples."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+daily_pipeline = dg.define_asset_job(
+    "daily_pipeline",
+    selection=dg.AssetSelection.groups("raw", "validated", "features", "training"),
+    description="Landed events to training samples, for the days of the run and all tenants.",
+)

@@ -1,0 +1,169 @@
+"""Data files and commits of a Delta table that is partitioned by `date` and `tenant`.
+
+Files are written first, and are invisible until a commit names them. The writer is ours, not
+delta-rs's, because that one keeps a file open per partition (measured: 1.3 GiB at 8 million rows
+over 90 days, and growing with the rows).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deltalake import DeltaTable
+    from deltalake.transaction import AddAction, RemoveAction
+
+    from recsys_pipeline.storage.objects import ObjectStore
+
+PARTITIONS = ["date", "tenant"]
+# never user_id: statistics would outlive an erased user in the log
+STATISTICS = {"batch_id": pl.String(), "position": pl.Int64()}
+CONFIGURATION = {"delta.dataSkippingStatsColumns": ",".join(STATISTICS)}
+WRITERS = 8  # files written at once: a PUT to S3 is mostly waiting
+LOG_CHUNK = 64
+
+
+class DataFiles:
+    """Writes data files below a table's folder and keeps the actions that add them."""
+
+    def __init__(self, store: ObjectStore, table: str) -> None:
+        self._store = store
+        self._table = table
+        self.added: list[AddAction] = []
+
+    def write(self, rows: pl.DataFrame) -> None:
+        """Write one file per (date, tenant) of the rows."""
+        parts = rows.partition_by(*PARTITIONS, as_dict=True, include_key=False)
+        with ThreadPoolExecutor(WRITERS) as pool:
+            # an action is kept as soon as its file stands, so that a failure discards it too
+            for written in [pool.submit(self._write, *part) for part in parts.items()]:
+                written.result()
+
+    def _write(self, partition: tuple[Any, ...], rows: pl.DataFrame) -> None:
+        from deltalake.transaction import AddAction
+
+        values = partition_values(*partition)
+        path = f"date={values['date']}/tenant={values['tenant']}/{uuid.uuid4().hex}.parquet"
+        data = io.BytesIO()
+        rows.write_parquet(data, compression="zstd", compression_level=3)
+        self._store.write(f"{self._table}/{path}", data.getvalue())
+        known = [rows[name] for name in STATISTICS]
+        statistics = {
+            "numRecords": rows.height,
+            "minValues": {column.name: column.min() for column in known},
+            "maxValues": {column.name: column.max() for column in known},
+            "nullCount": {column.name: column.null_count() for column in known},
+        }
+        self.added.append(
+            AddAction(
+                path,
+                data.tell(),
+                values,
+                milliseconds(),
+                data_change=True,
+                stats=json.dumps(statistics),
+            )
+        )
+
+    def discard(self) -> None:
+        """Remove the files written; only for files that no commit was tried with."""
+        for action in self.added:
+            self._store.delete(f"{self._table}/{action.path}")
+        self.added.clear()
+
+
+def removal(
+    table: DeltaTable, uri: str, batch_id: str, rewritten: DataFiles
+) -> tuple[int, list[RemoveAction]]:
+    """Build the actions that take a batch's rows out of a table.
+
+    Args:
+        table: The version to remove from.
+        uri: Address of the table.
+        batch_id: The batch.
+        rewritten: Takes the rows of other batches that share a file with it.
+
+    Returns:
+        Number of rows removed, and the files that leave.
+    """
+    from deltalake.transaction import RemoveAction
+
+    low, high = pl.col("min.batch_id"), pl.col("max.batch_id")
+    # a file without statistics is read
+    suspect = ((low <= batch_id) & (high >= batch_id)).fill_null(value=True)
+    removed = 0
+    actions: list[RemoveAction] = []
+    for file in live_files(table).filter(suspect).iter_rows(named=True):
+        day, tenant = file["partition.date"], file["partition.tenant"]
+        if file["min.batch_id"] == file["max.batch_id"] and file["num_records"] is not None:
+            removed += file["num_records"]
+        else:
+            rows = pl.read_parquet(f"{uri}/{file['path']}", glob=False, hive_partitioning=False)
+            kept = rows.filter(pl.col("batch_id") != batch_id)
+            if kept.height == rows.height:
+                continue
+            removed += rows.height - kept.height
+            if kept.height:
+                rewritten.write(kept.with_columns(date=pl.lit(day), tenant=pl.lit(tenant)))
+        actions.append(
+            RemoveAction(
+                file["path"],
+                data_change=True,
+                deletion_timestamp=milliseconds(),
+                size=file["size_bytes"],
+                partition_values=partition_values(day, tenant),
+            )
+        )
+    return removed, actions
+
+
+def live_files(table: DeltaTable) -> pl.DataFrame:
+    """Return one row per live file: path, size, partition and statistics (null where unknown)."""
+    frame = pl.DataFrame(table.get_add_actions(flatten=True))
+    return frame.with_columns(
+        pl.lit(None, dtype).alias(f"{bound}.{name}")
+        for name, dtype in STATISTICS.items()
+        for bound in ("min", "max")
+        if f"{bound}.{name}" not in frame.columns
+    )
+
+
+def commits(store: ObjectStore, table: str, first: int, last: int) -> Iterator[bytes | None]:
+    """Read the log of a range of versions, in order; None where it is no longer there."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for start in range(first, last + 1, LOG_CHUNK):
+            versions = range(start, min(start + LOG_CHUNK, last + 1))
+            names = [f"{table}/_delta_log/{version:020d}.json" for version in versions]
+            yield from pool.map(store.read, names)
+
+
+def touched(commit: bytes) -> set[tuple[date, str]]:
+    """Name the (date, tenant) pairs whose rows a commit changed; compaction changes none."""
+    found: set[tuple[date, str]] = set()
+    for line in commit.splitlines():
+        action = json.loads(line)
+        change = action.get("add") or action.get("remove")
+        if change and change["dataChange"]:
+            values = change["partitionValues"]
+            found.add((date.fromisoformat(values["date"]), values["tenant"]))
+    return found
+
+
+def partition_values(day: date, tenant: str) -> dict[str, str | None]:
+    """Return the partition of a (date, tenant) as the Delta protocol writes it."""
+    return {"date": day.isoformat(), "tenant": tenant}
+
+
+def milliseconds() -> int:
+    """Return the time of a file action, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

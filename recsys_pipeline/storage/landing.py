@@ -1,0 +1,306 @@
+"""The landing zone: one append-only Delta table for interactions and one for items.
+
+Every ingestion path commits here and only here. A commit carries its rows together with Delta
+app transactions, so that rows and the fact that they have landed are one:
+
+- `upload/<tenant>/<key>` at `sequence`: the rows of that batch are in the table.
+- `retract/<batch_id>` at 1: the rows of that batch have been withdrawn.
+- `layout` at n: the n-th commit that removed files. Delta lets a removal pass that lost its files
+  to a compaction; both take the next `layout` number, so that one of the two conflicts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from recsys_pipeline.errors import ContractError, LandingError
+from recsys_pipeline.schemas.rules import frame_schema
+from recsys_pipeline.storage.delta_files import (
+    CONFIGURATION,
+    PARTITIONS,
+    DataFiles,
+    commits,
+    live_files,
+    removal,
+    touched,
+)
+from recsys_pipeline.storage.landing_snapshot import (
+    MODELS,
+    TABLES,
+    Kind,
+    LandedContent,
+    LandingSnapshot,
+    retraction_id,
+    upload_id,
+)
+from recsys_pipeline.storage.objects import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import date
+
+    from deltalake import DeltaTable, Transaction
+
+BUFFER_BYTES = 128 * 2**20
+ATTEMPTS = 20
+LAYOUT = "layout"
+
+
+class Landing:
+    """The landing table of one kind under a storage root.
+
+    Args:
+        root: A local folder or `s3://bucket/prefix`.
+        kind: `interactions` or `items`.
+    """
+
+    def __init__(self, root: str, kind: Kind) -> None:
+        self.kind: Kind = kind
+        self.store = open_store(root)
+        self.uri = self.store.uri(TABLES[kind])
+        self._schema = frame_schema(MODELS[kind])
+
+    def snapshot(self, version: int | None = None) -> LandingSnapshot:
+        """Pin a version of the table, the latest by default; -1 is the table before it exists.
+
+        Raises:
+            LandingError: The table has no such version, or no longer.
+        """
+        table = None if version == -1 else self._open(version)
+        return LandingSnapshot(self.kind, table, self.uri)
+
+    def sequence(self, tenant: str, key: str) -> int | None:
+        """Return the committed sequence of an upload's key, None when it has never landed."""
+        return self.snapshot().sequence(tenant, key)
+
+    def is_retracted(self, batch_id: str) -> bool:
+        """Say whether the batch has been withdrawn."""
+        return self.snapshot().is_retracted(batch_id)
+
+    def append(
+        self,
+        frames: Iterable[pl.DataFrame],
+        *,
+        tenant: str,
+        key: str,
+        sequence: int,
+        replaces: str | None = None,
+    ) -> bool:
+        """Land a batch in one transaction, exactly once.
+
+        Memory is bounded by `BUFFER_BYTES`, whatever the number of rows. When `frames` raises,
+        nothing is committed and its files are removed. After a crash the files stay, unnamed by
+        any commit, until the table is vacuumed.
+
+        Args:
+            frames: Rows of the landing schema, all of `tenant`.
+            tenant: Owner of the rows.
+            key: Idempotency key of the upload.
+            sequence: Number of this landing under its key, from 1.
+            replaces: A batch whose rows leave the table in the same transaction.
+
+        Returns:
+            True when the rows were committed by this call; False when that sequence or a later
+            one is already committed, here or by a concurrent writer.
+
+        Raises:
+            ContractError: A frame is not of the landing schema, or has rows of another tenant.
+            LandingError: Other writers won every attempt.
+        """
+        from deltalake import Transaction
+
+        app_id = upload_id(tenant, key)
+        table = self._open() or self._create()
+        if (table.transaction_version(app_id) or 0) >= sequence:
+            return False
+        staged = DataFiles(self.store, TABLES[self.kind])
+        try:
+            for rows in self._buffered(frames, tenant):
+                staged.write(rows)
+        except BaseException:
+            staged.discard()
+            raise
+        # from the first try on, files of ours are left to Delta's vacuum: a commit whose answer
+        # was lost may name them
+        for _ in range(ATTEMPTS):
+            actions: list[Any] = list(staged.added)
+            transactions = [Transaction(app_id, sequence)]
+            if replaces is not None:
+                actions += self._removal(table, replaces)[1]
+                transactions += _withdrawing(table, replaces)
+            if self._commit(table, actions, transactions):
+                return True
+            # commit through the very object on which the transaction is read: a path would
+            # reload the table unseen and let a duplicate pass
+            table = self._reopen()
+            if (table.transaction_version(app_id) or 0) >= sequence:
+                # a commit whose answer was lost conflicts with itself
+                mine = {action.path for action in staged.added}
+                return bool(mine) and mine <= set(live_files(table)["path"])
+        raise self._contended()
+
+    def retract(self, batch_id: str) -> int:
+        """Withdraw a batch in one transaction.
+
+        Returns:
+            Number of rows removed; 0 when it had none or was withdrawn before.
+
+        Raises:
+            LandingError: There is no table, or other writers won every attempt.
+        """
+        for _ in range(ATTEMPTS):
+            table = self._reopen()
+            if table.transaction_version(retraction_id(batch_id)) is not None:
+                return 0
+            rows, actions = self._removal(table, batch_id)
+            if self._commit(table, actions, _withdrawing(table, batch_id)):
+                return rows
+        raise self._contended()
+
+    def compact(self) -> None:
+        """Merge the small files of each partition and write a checkpoint; no row changes.
+
+        Raises:
+            LandingError: Other writers won every attempt.
+        """
+        from deltalake import CommitProperties, WriterProperties
+        from deltalake.exceptions import CommitFailedError
+
+        for _ in range(ATTEMPTS):
+            table = self._open()
+            if table is None:
+                return
+            try:
+                table.optimize.compact(
+                    writer_properties=WriterProperties(compression="ZSTD"),
+                    commit_properties=CommitProperties(
+                        app_transactions=[_next_layout(table)], max_commit_retries=0
+                    ),
+                )
+            except CommitFailedError:
+                continue
+            self._reopen().create_checkpoint()
+            return
+        raise self._contended()
+
+    def changes(self, since: int) -> set[tuple[date, str]]:
+        """Name the (day, tenant) pairs whose rows changed after a version, up to the latest.
+
+        Raises:
+            LandingError: The log no longer holds every commit after that version, or the table
+                has never had it.
+        """
+        version = self.snapshot().version
+        if since > version:
+            raise LandingError(
+                self.uri, f"has no version {since}, its latest is {version}", "Compare content()"
+            )
+        found: set[tuple[date, str]] = set()
+        for commit in commits(self.store, TABLES[self.kind], since + 1, version):
+            if commit is None:
+                raise LandingError(
+                    self.uri, f"no longer has the log after version {since}", "Compare content()"
+                )
+            found |= touched(commit)
+        return found
+
+    def _open(self, version: int | None = None) -> DeltaTable | None:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError, TableNotFoundError
+
+        try:
+            return DeltaTable(self.uri, version=version)
+        except TableNotFoundError:
+            if version is None:
+                return None
+            problem = "does not exist"
+        except DeltaError as error:
+            if version is None:
+                raise
+            problem = f"has no version {version} ({str(error).splitlines()[0]})"
+        raise LandingError(self.uri, problem, "Read its latest version")
+
+    def _reopen(self) -> DeltaTable:
+        table = self._open()
+        if table is None:
+            raise LandingError(self.uri, "does not exist", "Ingest something first")
+        return table
+
+    def _create(self) -> DeltaTable:
+        from deltalake import DeltaTable, Schema
+        from deltalake.exceptions import DeltaError
+
+        arrow = pl.DataFrame(schema=self._schema).to_arrow(compat_level=pl.CompatLevel.oldest())
+        try:
+            return DeltaTable.create(
+                self.uri,
+                schema=Schema.from_arrow(arrow.schema),
+                mode="ignore",
+                partition_by=PARTITIONS,
+                configuration=CONFIGURATION,
+            )
+        except DeltaError:
+            table = self._open()
+            if table is None:
+                raise
+            return table
+
+    def _commit(self, table: DeltaTable, actions: list[Any], transactions: list[Any]) -> bool:
+        """Commit through `table` itself; False when a concurrent commit stands in the way."""
+        from deltalake import CommitProperties
+        from deltalake.exceptions import CommitFailedError
+
+        try:
+            table.create_write_transaction(
+                actions,
+                mode="append",
+                schema=table.schema(),
+                partition_by=PARTITIONS,
+                commit_properties=CommitProperties(app_transactions=transactions),
+            )
+        except CommitFailedError:
+            return False
+        return True
+
+    def _contended(self) -> LandingError:
+        return LandingError(
+            self.uri, f"lost {ATTEMPTS} commits to concurrent writers", "Run it again"
+        )
+
+    def _buffered(self, frames: Iterable[pl.DataFrame], tenant: str) -> Iterator[pl.DataFrame]:
+        buffer: list[pl.DataFrame] = []
+        size = 0
+        for frame in frames:
+            if frame.schema != self._schema:
+                raise ContractError(self.uri, f"refuses a frame of {frame.schema}")
+            if frame["date"].has_nulls() or not frame["tenant"].eq_missing(tenant).all():
+                raise ContractError(self.uri, f"refuses rows without a date or not of {tenant!r}")
+            buffer.append(frame)
+            size += int(frame.estimated_size())
+            if size >= BUFFER_BYTES:
+                yield pl.concat(buffer)
+                buffer, size = [], 0
+        if buffer:
+            yield pl.concat(buffer)
+
+    def _removal(self, table: DeltaTable, batch_id: str) -> tuple[int, list[Any]]:
+        rewritten = DataFiles(self.store, TABLES[self.kind])
+        rows, removed = removal(table, self.uri, batch_id, rewritten)
+        return rows, [*removed, *rewritten.added]
+
+
+def _next_layout(table: DeltaTable) -> Transaction:
+    from deltalake import Transaction
+
+    return Transaction(LAYOUT, (table.transaction_version(LAYOUT) or 0) + 1)
+
+
+def _withdrawing(table: DeltaTable, batch_id: str) -> list[Transaction]:
+    from deltalake import Transaction
+
+    return [Transaction(retraction_id(batch_id), 1), _next_layout(table)]
+
+
+__all__ = ["MODELS", "TABLES", "Kind", "LandedContent", "Landing", "LandingSnapshot"]

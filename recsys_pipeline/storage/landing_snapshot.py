@@ -1,0 +1,162 @@
+"""What one version of a landing table holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from recsys_pipeline.schemas.landing import LandedInteraction, LandedItem
+from recsys_pipeline.schemas.rules import empty_frame, frame_schema
+from recsys_pipeline.storage.delta_files import live_files
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import date
+
+    from deltalake import DeltaTable
+
+Kind = Literal["interactions", "items"]
+TABLES: dict[Kind, str] = {"interactions": "raw_interactions", "items": "raw_items"}
+MODELS = {"interactions": LandedInteraction, "items": LandedItem}
+
+
+@dataclass(frozen=True)
+class LandedContent:
+    """What is landed for one (day, tenant).
+
+    Attributes:
+        rows: Number of rows.
+        content: Hash of (batch, rows, first and last position) of each batch; the layout of files
+            is no part of it.
+    """
+
+    rows: int
+    content: str
+
+
+class LandingSnapshot:
+    """One pinned version of a landing table; version -1 means that there is no table yet."""
+
+    def __init__(self, kind: Kind, table: DeltaTable | None, uri: str) -> None:
+        self.kind: Kind = kind
+        self._uri = uri
+        self.version: int = -1 if table is None else table.version()
+        self._table = table
+
+    def scan(
+        self, days: Collection[date] | None = None, tenants: Collection[str] | None = None
+    ) -> pl.LazyFrame:
+        """Read landed rows, in no particular order.
+
+        Args:
+            days: Days to read; None means all.
+            tenants: Tenants to read; None means all.
+
+        Returns:
+            The columns and dtypes of `LandedInteraction` or `LandedItem`.
+        """
+        model = MODELS[self.kind]
+        if self._table is None:
+            return empty_frame(model).lazy()
+        rows = pl.scan_delta(self._table)
+        if days is not None:
+            rows = rows.filter(pl.col("date").is_in(sorted(days)))
+        if tenants is not None:
+            rows = rows.filter(pl.col("tenant").is_in(sorted(tenants)))
+        return rows.select(frame_schema(model).names())
+
+    def batch(self, batch_id: str) -> pl.LazyFrame:
+        """Read the rows of one batch."""
+        return self.scan().filter(pl.col("batch_id") == batch_id)
+
+    def content(
+        self, tenants: Collection[str] | None = None
+    ) -> dict[tuple[date, str], LandedContent]:
+        """Summarise every (day, tenant) that has rows; compaction changes nothing in it."""
+        if self._table is None:
+            return {}
+        batches = (
+            self._batches(self._table)
+            .filter(pl.lit(value=True) if tenants is None else pl.col("tenant").is_in(set(tenants)))
+            .group_by("date", "tenant", "batch_id")
+            .agg(pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max())
+            .sort("date", "tenant", "batch_id")
+        )
+        found: dict[tuple[date, str], LandedContent] = {}
+        for (day, tenant), group in groupby(batches.iter_rows(), key=itemgetter(0, 1)):
+            rows = [row[2:] for row in group]
+            digest = hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
+            found[day, tenant] = LandedContent(sum(row[1] for row in rows), digest)
+        return found
+
+    def _batches(self, table: DeltaTable) -> pl.DataFrame:
+        """Return rows, first and last position per (file, batch).
+
+        The log's statistics tell them for a file of one batch; only files that compaction made
+        of several are read.
+        """
+        files = live_files(table)
+        one = (pl.col("min.batch_id") == pl.col("max.batch_id")) & pl.all_horizontal(
+            pl.col("num_records", "min.position", "max.position").is_not_null()
+        )
+        told = files.filter(one.fill_null(value=False)).select(
+            pl.col("partition.date").alias("date"),
+            pl.col("partition.tenant").alias("tenant"),
+            pl.col("min.batch_id").alias("batch_id"),
+            pl.col("num_records").alias("rows"),
+            pl.col("min.position").alias("first"),
+            pl.col("max.position").alias("last"),
+        )
+        mixed = files.filter(~one.fill_null(value=False))["path"].to_list()
+        if not mixed:
+            return told
+        position = pl.col("position")
+        read = (
+            pl.scan_parquet(
+                [f"{self._uri}/{path}" for path in mixed],
+                glob=False,
+                hive_schema={"date": pl.Date, "tenant": pl.String},
+            )
+            .group_by("date", "tenant", "batch_id")
+            .agg(
+                pl.len().cast(pl.Int64).alias("rows"),
+                position.min().alias("first"),
+                position.max().alias("last"),
+            )
+            .collect(engine="streaming")
+        )
+        return pl.concat([told, read])
+
+    def bytes_by_day(self) -> dict[date, int]:
+        """Return the size of each day's files."""
+        if self._table is None:
+            return {}
+        sizes = live_files(self._table).group_by("partition.date").agg(pl.col("size_bytes").sum())
+        return dict(sizes.iter_rows())
+
+    def sequence(self, tenant: str, key: str) -> int | None:
+        """Return the committed sequence of an upload's key, None when it has never landed."""
+        return self._transaction(upload_id(tenant, key))
+
+    def is_retracted(self, batch_id: str) -> bool:
+        """Say whether the batch has been withdrawn."""
+        return self._transaction(retraction_id(batch_id)) is not None
+
+    def _transaction(self, app_id: str) -> int | None:
+        return None if self._table is None else self._table.transaction_version(app_id)
+
+
+def upload_id(tenant: str, key: str) -> str:
+    """Return the Delta app id under which an upload's sequence is committed."""
+    return f"upload/{tenant}/{key}"
+
+
+def retraction_id(batch_id: str) -> str:
+    """Return the Delta app id that is present once a batch has been withdrawn."""
+    return f"retract/{batch_id}"

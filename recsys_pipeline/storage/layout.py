@@ -1,0 +1,47 @@
+"""Every path below the storage root.
+
+Data is `<asset>/date=2025-01-31/tenant=acme/part-0.parquet`, which Polars, DuckDB, Spark and
+Trino read as hive partitions. What is not data (records, locks, batches) is below `_meta/`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recsys_pipeline.tenants import check_name
+
+if TYPE_CHECKING:
+    from datetime import date
+
+META = "_meta"
+TEMPORARY = f"{META}/tmp"
+LOCK_SLOTS = 256
+
+
+def data_file(asset: str, day: date, tenant: str) -> str:
+    """Return the path of a tenant's rows of a day.
+
+    Raises:
+        TenantError: The tenant's name could lead out of its folder.
+    """
+    return f"{asset}/date={day.isoformat()}/tenant={check_name(tenant)}/part-0.parquet"
+
+
+def record_file(asset: str, day: date) -> str:
+    """Return the path of what is recorded of an asset's day."""
+    return f"{META}/published/{asset}/{day.year}/{day.isoformat()}.json"
+
+
+def records_prefix(asset: str) -> str:
+    """Return the folder of an asset's records."""
+    return f"{META}/published/{asset}/"
+
+
+def acceptance_file(asset: str, day: date, tenant: str) -> str:
+    """Return the path of an operator's acceptance of a held day."""
+    return f"{META}/accepted/{asset}/{check_name(tenant)}/{day.isoformat()}.json"
+
+
+def acceptances_prefix(asset: str) -> str:
+    """Return the folder of an asset's acceptances."""
+    return f"{META}/accepted/{asset}/"

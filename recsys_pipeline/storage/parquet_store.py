@@ -1,0 +1,153 @@
+"""Publication of Parquet files per (asset, day, tenant), and reads of what is published.
+
+A publication holds the lock of its (asset, day), refuses to replace what was made from a newer
+landing, switches the file as a whole and then writes the record. Killed anywhere, it leaves a
+whole file, and at worst a record that does not fit it, which the next run mends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from recsys_pipeline.errors import StaleInputError
+from recsys_pipeline.storage.layout import data_file
+from recsys_pipeline.storage.records import Pin, Record, Records
+
+if TYPE_CHECKING:
+    from recsys_pipeline.storage.objects import ObjectStore
+    from recsys_pipeline.storage.records import Partition
+
+HIVE_SCHEMA = {"date": pl.Date(), "tenant": pl.String()}
+ROW_GROUP = 1_000_000
+
+
+@dataclass(frozen=True)
+class Content:
+    """What to publish for one tenant of a day.
+
+    Attributes:
+        frame: The rows, in their order of storage; None publishes nothing new (a held day).
+        inputs: Hash of all that the publication depends on.
+        rows_inputs: Hash of all that the rows depend on, where that is less; else `inputs`.
+        counts: Row counts of the step, kept in the record.
+    """
+
+    frame: pl.DataFrame | None
+    inputs: str
+    rows_inputs: str | None = None
+    counts: dict[str, Any] = field(default_factory=dict)
+
+
+class ParquetStore:
+    """The published tables below one storage root."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self.objects = objects
+        self.records = Records(objects)
+
+    def publish(
+        self, asset: str, day: date, contents: Mapping[str, Content], pin: Pin
+    ) -> dict[str, Record]:
+        """Switch the given tenants of a day to new content; other tenants stay as they are.
+
+        A tenant with an empty frame loses its file. No tenant at all records an empty day.
+
+        Returns:
+            The new record of each given tenant.
+
+        Raises:
+            StaleInputError: Something published was made from a landing newer than `pin`.
+        """
+        with self.objects.lock(f"{asset}/{day}"):
+            entries = self.records.day(asset, day) or {}
+            for tenant, content in contents.items():
+                old = entries.get(tenant)
+                if old and pin.older_than(old.pin) and old.inputs != content.inputs:
+                    raise StaleInputError(
+                        f"{asset} {day} {tenant}",
+                        f"is published from landing {old.pin}, newer than this run's {pin}",
+                        "Run it again",
+                    )
+            made = {
+                tenant: self._switch(asset, day, tenant, content, pin, entries.get(tenant))
+                for tenant, content in contents.items()
+            }
+            self.records.write(asset, day, entries | made)
+        return made
+
+    def _switch(
+        self, asset: str, day: date, tenant: str, content: Content, pin: Pin, old: Record | None
+    ) -> Record:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        path = data_file(asset, day, tenant)
+        if content.frame is None:
+            kept = replace(old, held=True) if old else Record("", pin, 0, None, "", None, now)
+            return replace(
+                kept, inputs=content.inputs, pin=pin, held=True, counts=content.counts
+            )
+        if content.frame.is_empty():
+            self.objects.delete(path)
+            return Record(
+                content.inputs,
+                pin,
+                rows=0,
+                file=None,
+                content="",
+                published_inputs=content.rows_inputs or content.inputs,
+                published_at=now,
+                counts=content.counts,
+            )
+        temporary = self.objects.temporary()
+        # the hive levels live in the path: a second copy inside would be free to contradict it
+        content.frame.drop("date", "tenant").write_parquet(
+            temporary,
+            compression="zstd",
+            compression_level=1,
+            statistics=True,
+            row_group_size=ROW_GROUP,
+        )
+        with temporary.open("rb") as handle:
+            version = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16))
+        return Record(
+            content.inputs,
+            pin,
+            rows=content.frame.height,
+            file=self.objects.put_file(temporary, path),
+            content=version.hexdigest(),
+            published_inputs=content.rows_inputs or content.inputs,
+            published_at=now,
+            counts=content.counts,
+        )
+
+    def scan(
+        self,
+        asset: str,
+        partitions: Collection[Partition],
+        schema: Mapping[str, Any] | None = None,
+    ) -> pl.LazyFrame:
+        """Read published partitions as one lazy frame with `date` and `tenant` columns.
+
+        Args:
+            asset: The table.
+            partitions: Those that have a file.
+            schema: Columns and dtypes to return, in order; without it, those of the files.
+        """
+        if not partitions:
+            return pl.LazyFrame(schema=dict(schema) if schema else HIVE_SCHEMA)
+        paths = [self.objects.uri(data_file(asset, *p)) for p in sorted(partitions)]
+        inner = {k: v for k, v in schema.items() if k not in HIVE_SCHEMA} if schema else None
+        frame = pl.scan_parquet(
+            paths,
+            hive_partitioning=True,
+            hive_schema=HIVE_SCHEMA,
+            schema=inner,
+            missing_columns="insert" if schema else "raise",
+            extra_columns="ignore" if schema else "raise",
+        )
+        return frame.select(list(schema)) if schema else frame

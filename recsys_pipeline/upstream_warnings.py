@@ -1,0 +1,19 @@
+"""Warnings of Dagster about its own features that we use knowingly, silenced one by one.
+
+Importing this module is what silences them. Nothing else is filtered: a deprecation stays loud.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+# each is pinned by a test, so that an upgrade that changes one says so
+KNOWN = (
+    r"Parameter `backfill_policy` of .* is currently in beta",
+    r"Parameter `freshness_policy` of .* is currently in (beta|preview)",
+    r"Specifying a partitions_def on an AssetCheckSpec is currently in preview",
+    r"Parameter `partitions_def` of .* is currently in (beta|preview)",
+)
+
+for message in KNOWN:
+    warnings.filterwarnings("ignore", message=message)
