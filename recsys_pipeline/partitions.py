@@ -9,6 +9,11 @@ import dagster as dg
 import recsys_pipeline.upstream_warnings  # noqa: F401  # importing it is what it is for
 from recsys_pipeline.settings import get_settings
 
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+# a run costs more than a few empty days in a range
+BRIDGE_DAYS = 7
+
 # today's partition exists, so that events are seen on the day they arrive
 daily = dg.DailyPartitionsDefinition(
     start_date=get_settings().start_date.isoformat(), timezone="UTC", end_offset=1

@@ -7,13 +7,8 @@ import dagster as dg
 
 from recsys_pipeline.engines.pending import pending_days
 from recsys_pipeline.jobs import daily_pipeline
-from recsys_pipeline.partitions import contiguous
+from recsys_pipeline.partitions import BRIDGE_DAYS, RANGE_END, RANGE_START, contiguous
 from recsys_pipeline.settings import get_settings
-
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
-# a run costs more than a few empty days in a range
-BRIDGE_DAYS = 7
 
 _settings = get_settings()
 

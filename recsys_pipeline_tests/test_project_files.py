@@ -196,12 +196,15 @@ def test_dev_env_holds_in_a_folder_with_spaces_and_quotes(tmp_path):
 # --- Dagster's files
 
 
-def test_workspaces_load_the_same_code_as_dg():
-    target = PYPROJECT["tool"]["dg"]["project"]["code_location_target_module"]
+def test_every_way_to_load_the_code_gives_the_location_one_name():
+    project = PYPROJECT["tool"]["dg"]["project"]
+    target = project["code_location_target_module"]
+    assert project["code_location_name"] == target
     workspace = yaml.safe_load(text("workspace.yaml"))
-    assert [entry["python_module"]["module_name"] for entry in workspace["load_from"]] == [target]
+    assert workspace["load_from"] == [{"python_module": target}]
     assert target in SERVICES["code"]["command"]
     server = yaml.safe_load(text("deploy/workspace.yaml"))["load_from"][0]["grpc_server"]
+    assert server["location_name"] == target
     assert server["host"] in SERVICES
     assert str(server["port"]) in SERVICES[server["host"]]["command"]
 

@@ -10,16 +10,16 @@ fail() {
   exit 1
 }
 
-# The path is part of the stamp: a moved folder needs its scripts written again.
+# What this environment was made from: the files, the Python and the folder.
 stamp=.venv/.recsys-stamp
-inputs() {
-  printf '%s\n' "$root"
-  cat requirements-dev.lock pyproject.toml scripts/setup.sh dagster.yaml
-}
-want=$(inputs | cksum)
-if [[ -f $stamp && -f dev.env && -e .dagster/dagster.yaml && -x .venv/bin/python ]]; then
-  { read -r have && read -r made_by; } <"$stamp"
-  [[ $have == "$want" && ${PYTHON:-$made_by} == "$made_by" ]] && exit 0
+want=$(cat requirements-dev.lock pyproject.toml scripts/setup.sh dagster.yaml | cksum)
+have='' made_by='' made_in=''
+if [[ -f $stamp ]]; then
+  { read -r have && read -r made_by && read -r made_in; } <"$stamp" || true
+fi
+fresh=$([[ $made_in == "$root" && ${PYTHON:-$made_by} == "$made_by" && -x .venv/bin/python ]] || echo yes)
+if [[ -z $fresh && $have == "$want" && -f dev.env && -e .dagster/dagster.yaml ]]; then
+  exit 0
 fi
 
 fits() {
@@ -29,7 +29,7 @@ fits() {
 find_python() {
   if [[ -n ${PYTHON:-} ]]; then
     fits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python from 3.11 to 3.13."
-    command -v "$PYTHON"
+    echo "$PYTHON"
     return
   fi
   local name
@@ -83,6 +83,7 @@ write_dev_env() {
   cat >dev.env.new <<EOF
 # Written by \`make setup\`; source it: . ./dev.env
 export DAGSTER_HOME=$(quoted "$root/.dagster")
+export VIRTUAL_ENV=$(quoted "$root/.venv")
 export PATH=$(quoted "$root/.venv/bin"):"\$PATH"
 # A line in .env beats these two defaults; an exported variable beats .env.
 grep -qs '^RECSYS_STORAGE_ROOT=' $(quoted "$root/.env") || export RECSYS_STORAGE_ROOT=$(quoted "$root/data")
@@ -97,7 +98,8 @@ export UV_PYTHON_DOWNLOADS=never UV_NO_CONFIG=1 UV_NO_PROGRESS=1 PIP_ROOT_USER_A
 python=$(find_python)
 uv=$(find_uv "$python")
 
-if ! .venv/bin/python -c '' 2>/dev/null || [[ -n ${PYTHON:-} ]]; then
+# A moved folder or another Python: the scripts in .venv/bin name both.
+if [[ -n $fresh ]] || ! .venv/bin/python -c '' 2>/dev/null; then
   "$uv" venv -q --clear --python "$python" .venv
 fi
 rm -f "$stamp"
@@ -112,5 +114,5 @@ echo "setup: installing the locked set into .venv" >&2
 mkdir -p .dagster
 ln -sfn ../dagster.yaml .dagster/dagster.yaml
 write_dev_env
-printf '%s\n' "$want" "${PYTHON:-$python}" >"$stamp"
+printf '%s\n' "$want" "$python" "$root" >"$stamp"
 echo "setup: done. Next: source dev.env" >&2

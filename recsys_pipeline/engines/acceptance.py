@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from recsys_pipeline.storage.layout import acceptance_file
+from recsys_pipeline.storage.layout import ACCEPTED, acceptance_file
 
 if TYPE_CHECKING:
     from recsys_pipeline.storage.objects import ObjectStore
@@ -38,17 +38,15 @@ class Acceptance:
 
 
 def accept(objects: ObjectStore, acceptance: Acceptance) -> None:
-    """Store an acceptance; a later one of the same day replaces it."""
-    path = acceptance_file(
-        acceptance.asset, date.fromisoformat(acceptance.date), acceptance.tenant
-    )
+    """Store an acceptance. Earlier ones stay as the record of who let what by."""
+    path = acceptance_file(acceptance.asset, acceptance.date, acceptance.tenant, acceptance.at)
     objects.write(path, json.dumps(asdict(acceptance)).encode())
 
 
 def accepted_shares(objects: ObjectStore) -> dict[tuple[str, date, str], float]:
-    """Return the accepted share of every accepted (asset, day, tenant)."""
+    """Return the latest accepted share of every accepted (asset, day, tenant)."""
     found: dict[tuple[str, date, str], float] = {}
-    for path in objects.list("_meta/accepted/"):
+    for path in sorted(objects.list(ACCEPTED)):  # a path ends with its time
         data = objects.read(path)
         if data is not None:
             entry = Acceptance(**json.loads(data))

@@ -39,8 +39,9 @@ def events_per_day(config: GeneratorConfig) -> NDArray[np.int64]:
     weight = weekday * growth * np.exp(rng.normal(0, _NOISE, config.days))
     share = np.concatenate([[0.0], np.cumsum(weight / weight.sum())])
     share[-1] = 1.0
-    bounds = np.round(share * (config.events - config.days)).astype(np.int64)
-    return np.diff(bounds) + 1
+    bounds: NDArray[np.int64] = np.round(share * (config.events - config.days)).astype(np.int64)
+    per_day: NDArray[np.int64] = np.diff(bounds) + 1
+    return per_day
 
 
 def time_of_day(uniform: NDArray[np.float64]) -> NDArray[np.int64]:

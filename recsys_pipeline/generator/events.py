@@ -140,9 +140,7 @@ def _block(
     )
 
 
-def _funnels(
-    config: GeneratorConfig, events: int, rng: np.random.Generator
-) -> NDArray[np.bool_]:
+def _funnels(config: GeneratorConfig, events: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Hand a block's events to visits: bool (visits, types), with exactly `events` set."""
     weights = np.array([config.types.get(name, 0.0) for name in INTERACTION_TYPES])
     counts = rng.multinomial(events, weights / weights.sum())
@@ -183,7 +181,8 @@ def _offsets(
     gap = np.minimum(1 + median * np.exp(rng.standard_normal(len(visit))), _MAX_GAP)
     elapsed = np.cumsum((gap * _SECOND).astype(np.int64))
     first = np.searchsorted(session, session, "left")
-    return elapsed - elapsed[first]
+    offsets: NDArray[np.int64] = elapsed - elapsed[first]
+    return offsets
 
 
 def _ratings(

@@ -164,7 +164,9 @@ def _interaction_faults(config: GeneratorConfig) -> tuple[Fault, ...]:
         ),
         # whenever the file is received, this is later
         Fault(
-            "timestamp.future", TIMESTAMP_NOT_FUTURE, _set("timestamp", "2200-01-01T12:00:00.000000Z")
+            "timestamp.future",
+            TIMESTAMP_NOT_FUTURE,
+            _set("timestamp", "2200-01-01T12:00:00.000000Z"),
         ),
         Fault("duplicate.exact", DUPLICATE, lambda row, _: row),
     ]

@@ -184,4 +184,3 @@ def _write_events(
         if progress is not None:
             progress(events)
     return injector.injected if injector else 0
-

@@ -78,7 +78,10 @@ class Catalogue:
     ) -> NDArray[np.int32]:
         """Draw an item of each category by popularity."""
         size = self.starts[category + 1] - self.starts[category]
-        return self.ranked[self.starts[category] + self.popularity.ranks(uniform, size)]
+        drawn: NDArray[np.int32] = self.ranked[
+            self.starts[category] + self.popularity.ranks(uniform, size)
+        ]
+        return drawn
 
 
 def used_categories(config: GeneratorConfig) -> tuple[Category, ...]:
@@ -99,7 +102,8 @@ def item_id_width(config: GeneratorConfig) -> int:
 def numbered(prefix: str, index: pl.Expr, width: int) -> pl.Expr:
     """Return `prefix` and the index with leading zeros."""
     # 10^width + i, without its first digit: faster than padding
-    return pl.lit(prefix) + (index.cast(pl.Int64) + 10**width).cast(pl.String).str.slice(1)
+    digits = (index.cast(pl.Int64) + 10**width).cast(pl.String).str.slice(1)
+    return pl.concat_str(pl.lit(prefix), digits)
 
 
 @dataclass(frozen=True)

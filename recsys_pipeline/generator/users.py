@@ -68,15 +68,11 @@ class Users:
         """Spread ranks over ids, one to one: a low id is not an active user."""
         return (rank * _coprime_step(self.count) + self.seed % self.count) % self.count
 
-    def favourite(
-        self, user: NDArray[np.int64], which: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def favourite(self, user: NDArray[np.int64], which: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return a uniform draw in [0, 1) per user and slot that never changes: its taste."""
         return _hash_uniform(user * FAVOURITES + which, self.seed, stream=1)
 
-    def device(
-        self, user: NDArray[np.int64], uniform: NDArray[np.float64]
-    ) -> NDArray[np.int64]:
+    def device(self, user: NDArray[np.int64], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return a session's device as an index of `DEVICES`: mostly the user's own."""
         own = _hash_uniform(user, self.seed, stream=2)
         other = (uniform - _FAITHFUL) / (1 - _FAITHFUL)

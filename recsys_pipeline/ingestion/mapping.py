@@ -6,22 +6,25 @@ A mapping is a small TOML file, or the name of a built-in one. `docs/mappings.md
 from __future__ import annotations
 
 import codecs
-import difflib
 import hashlib
 import re
 import tomllib
-from collections.abc import Collection, Mapping as MappingABC, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from recsys_pipeline.errors import MappingError
+from recsys_pipeline.ingestion.mapping_keys import check_keys, line_of, nearest
+from recsys_pipeline.ingestion.times import TIME_FORMS, usable_form
 from recsys_pipeline.schemas.interactions import Interaction
 from recsys_pipeline.schemas.items import Item
 from recsys_pipeline.schemas.rules import frame_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
 
 Kind = Literal["interactions", "items"]
 KINDS: tuple[Kind, ...] = ("interactions", "items")
@@ -31,7 +34,6 @@ FIELDS: dict[Kind, tuple[str, ...]] = {
     "items": tuple(c for c in frame_schema(Item) if c not in ("date", "tenant")),
 }
 ALL_FIELDS = tuple(dict.fromkeys(FIELDS["interactions"] + FIELDS["items"]))
-TIME_FORMS = ("auto", "iso8601", "epoch_s", "epoch_ms", "epoch_us")
 DEFAULT_NAME = "default"
 
 _REQUIRED: dict[Kind, tuple[tuple[str, ...], ...]] = {
@@ -76,7 +78,9 @@ class Format(_Table):
         if not self.header and not self.columns:
             raise ValueError("header = false needs columns = [names in order]")
         if self.header and self.columns:
-            raise ValueError("columns names the fields of a file without header: add header = false")
+            raise ValueError(
+                "columns names the fields of a file without header: add header = false"
+            )
         if self.columns and len(set(self.columns)) < len(self.columns):
             raise ValueError("columns has a name twice")
         if self.quote and self.quote == self.delimiter:
@@ -97,7 +101,7 @@ class TimeForm(_Table):
             return value
         if "%" not in value:
             raise ValueError(f"must be one of {', '.join(TIME_FORMS)}, or a strptime string")
-        return _parsable(value)
+        return usable_form(value)
 
     @field_validator("timezone")
     @classmethod
@@ -212,7 +216,9 @@ class Mapping(_Tables):
 def builtin_names() -> list[str]:
     """Return the names of the built-in mappings."""
     folder = resources.files(__package__) / "mappings"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
 
 
 def load_mapping(name: str | None, kind: Kind) -> Mapping:
@@ -248,7 +254,7 @@ def parse_mapping(text: str, name: str, kind: Kind) -> Mapping:
         line = re.search(r"at line (\d+)", str(error))
         where = int(line[1]) if line else text.count("\n") + 1
         raise MappingError(f"{name} line {where}", f"is not TOML ({error})", "Mend it") from None
-    _check_keys(document, _allowed(_File), (), text, name)
+    check_keys(document, _allowed_keys(), text, name)
     try:
         file = _File.model_validate(document)
         own = getattr(file, kind)
@@ -260,7 +266,7 @@ def parse_mapping(text: str, name: str, kind: Kind) -> Mapping:
         first = error.errors()[0]
         place = tuple(str(part) for part in first["loc"] if str(part) in _words(document))
         raise MappingError(
-            f"{name} line {_line_of(text, place)}, {'.'.join(place) or 'mapping'}",
+            f"{name} line {line_of(text, place)}, {'.'.join(place) or 'mapping'}",
             f"{_short(first['input'])}{first['msg'].removeprefix('Value error, ')}",
             "See docs/mappings.md",
         ) from None
@@ -270,7 +276,7 @@ def _short(value: object) -> str:
     return f"{value!r}: " if isinstance(value, str | int | float | bool) else ""
 
 
-def _words(document: MappingABC[str, Any]) -> set[str]:
+def _words(document: dict[str, Any]) -> set[str]:
     found = set(document)
     for value in document.values():
         if isinstance(value, dict):
@@ -291,110 +297,22 @@ def _read(name: str) -> str:
         raise MappingError(
             f"mapping {name!r}",
             "is neither a built-in mapping nor a file",
-            f"Use one of {', '.join(builtin_names())}{_nearest(name, builtin_names())}",
+            f"{nearest(name, builtin_names())}Use one of {', '.join(builtin_names())}",
         ) from None
     except UnicodeDecodeError:
-        raise MappingError(
-            f"mapping {name!r}", "is not UTF-8 text", "Save it as UTF-8"
-        ) from None
+        raise MappingError(f"mapping {name!r}", "is not UTF-8 text", "Save it as UTF-8") from None
 
 
-def _allowed(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the tree of keys; None stands for any key, an empty dict for a value."""
-    table: dict[str, Any] = {
-        "columns": dict.fromkeys(ALL_FIELDS, {}),
-        "constants": dict.fromkeys(ALL_FIELDS, {}),
-        "first_of": dict.fromkeys(ALL_FIELDS, {}),
-        "format": dict.fromkeys(Format.model_fields, {}),
-        "event_types": None,
-        "timestamp": dict.fromkeys(TimeForm.model_fields, {}),
-        "ratings": dict.fromkeys(Ratings.model_fields, {}),
-    }
-    if model is not _File:
-        return table
-    kinds = {}
-    for kind in KINDS:
-        own = dict.fromkeys(FIELDS[kind], {})
-        kinds[kind] = table | {"columns": own, "constants": own, "first_of": own}
-    return table | kinds
+def _allowed_keys() -> dict[str, Any]:
+    def tables(fields: Collection[str]) -> dict[str, Any]:
+        return {
+            "columns": fields,
+            "constants": fields,
+            "first_of": fields,
+            "format": list(Format.model_fields),
+            "event_types": None,
+            "timestamp": list(TimeForm.model_fields),
+            "ratings": list(Ratings.model_fields),
+        }
 
-
-def _check_keys(
-    found: MappingABC[str, Any],
-    allowed: MappingABC[str, Any],
-    place: tuple[str, ...],
-    text: str,
-    name: str,
-) -> None:
-    for key, value in found.items():
-        here = (*place, key)
-        if key not in allowed:
-            raise MappingError(
-                f"{name} line {_line_of(text, here)}",
-                f"has an unknown key {'.'.join(here)!r}",
-                f"Allowed {'in [' + '.'.join(place) + ']' if place else 'tables'}: "
-                f"{', '.join(allowed)}{_nearest(key, allowed)}",
-            )
-        below = allowed[key]
-        if below is None or not below:
-            continue
-        if not isinstance(value, dict):
-            raise MappingError(
-                f"{name} line {_line_of(text, here)}",
-                f"{'.'.join(here)!r} is a value, not a table",
-                f"Write [{'.'.join(here)}] with some of {', '.join(below)}",
-            )
-        _check_keys(value, below, here, text, name)
-
-
-def _nearest(word: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f". Did you mean {close[0]!r}?" if close else ""
-
-
-def _line_of(text: str, place: tuple[str, ...]) -> int:
-    """Return the line on which a key stands, or its table's, or 1."""
-    table: tuple[str, ...] = ()
-    best = (0, 1)
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+([^\]]*)\]", line):
-            table = _key_parts(header[1])
-            full = table
-        elif assignment := re.match(r"\s*([^=#\[]+?)\s*=", line):
-            full = table + _key_parts(assignment[1])
-        else:
-            continue
-        common = 0
-        while common < min(len(full), len(place)) and full[common] == place[common]:
-            common += 1
-        if common > best[0]:
-            best = (common, number)
-    return best[1]
-
-
-def _key_parts(text: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in text.split("."))
-
-
-def _parsable(form: str) -> str:
-    """Return a strptime string in the dialect of Polars.
-
-    Raises:
-        ValueError: It can't read back a time that it writes.
-    """
-    import warnings
-
-    import polars as pl
-
-    # chrono's %f counts nanoseconds: `.123456` would become 123 microseconds
-    form = form.replace(".%f", "%.f")
-    if re.search(r"(?<!%)%f", form):
-        raise ValueError("use %f only after a point, as in %S.%f")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pl.Series(["x"]).str.to_datetime(form, strict=False, time_unit="us")
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
-        raise ValueError(f"is no usable strptime string ({reason})") from None
-    return form
+    return tables(ALL_FIELDS) | {kind: tables(FIELDS[kind]) for kind in KINDS}

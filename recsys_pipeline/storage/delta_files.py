@@ -29,6 +29,16 @@ PARTITIONS = ["date", "tenant"]
 # never user_id: statistics would outlive an erased user in the log
 STATISTICS = {"batch_id": pl.String(), "position": pl.Int64()}
 CONFIGURATION = {"delta.dataSkippingStatsColumns": ",".join(STATISTICS)}
+NO_FILES = pl.DataFrame(
+    schema={
+        "path": pl.String,
+        "size_bytes": pl.Int64,
+        "num_records": pl.Int64,
+        "partition.date": pl.Date,
+        "partition.tenant": pl.String,
+    }
+    | {f"{bound}.{name}": dtype for name, dtype in STATISTICS.items() for bound in ("min", "max")}
+)
 WRITERS = 8  # files written at once: a PUT to S3 is mostly waiting
 LOG_CHUNK = 64
 
@@ -98,12 +108,9 @@ def removal(
     """
     from deltalake.transaction import RemoveAction
 
-    low, high = pl.col("min.batch_id"), pl.col("max.batch_id")
-    # a file without statistics is read
-    suspect = ((low <= batch_id) & (high >= batch_id)).fill_null(value=True)
     removed = 0
     actions: list[RemoveAction] = []
-    for file in live_files(table).filter(suspect).iter_rows(named=True):
+    for file in live_files(table).filter(may_hold(batch_id)).iter_rows(named=True):
         day, tenant = file["partition.date"], file["partition.tenant"]
         if file["min.batch_id"] == file["max.batch_id"] and file["num_records"] is not None:
             removed += file["num_records"]
@@ -128,14 +135,18 @@ def removal(
 
 
 def live_files(table: DeltaTable) -> pl.DataFrame:
-    """Return one row per live file: path, size, partition and statistics (null where unknown)."""
+    """Return one row per live file, with the columns of `NO_FILES`; unknown statistics are null."""
     frame = pl.DataFrame(table.get_add_actions(flatten=True))
-    return frame.with_columns(
-        pl.lit(None, dtype).alias(f"{bound}.{name}")
-        for name, dtype in STATISTICS.items()
-        for bound in ("min", "max")
-        if f"{bound}.{name}" not in frame.columns
+    return frame.select(
+        pl.col(name) if name in frame.columns else pl.lit(None, dtype).alias(name)
+        for name, dtype in NO_FILES.schema.items()
     )
+
+
+def may_hold(batch_id: str) -> pl.Expr:
+    """Say of each live file whether it can have rows of a batch; without statistics it can."""
+    low, high = pl.col("min.batch_id"), pl.col("max.batch_id")
+    return ((low <= batch_id) & (high >= batch_id)).fill_null(value=True)
 
 
 def commits(store: ObjectStore, table: str, first: int, last: int) -> Iterator[bytes | None]:

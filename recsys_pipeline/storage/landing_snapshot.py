@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from recsys_pipeline.schemas.landing import LandedInteraction, LandedItem
-from recsys_pipeline.schemas.rules import empty_frame, frame_schema
-from recsys_pipeline.storage.delta_files import live_files
+from recsys_pipeline.schemas.rules import frame_schema
+from recsys_pipeline.storage.delta_files import NO_FILES, PARTITIONS, live_files, may_hold
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -49,6 +50,10 @@ class LandingSnapshot:
         self.version: int = -1 if table is None else table.version()
         self._table = table
 
+    @cached_property
+    def _live(self) -> pl.DataFrame:
+        return NO_FILES if self._table is None else live_files(self._table)
+
     def scan(
         self, days: Collection[date] | None = None, tenants: Collection[str] | None = None
     ) -> pl.LazyFrame:
@@ -61,29 +66,42 @@ class LandingSnapshot:
         Returns:
             The columns and dtypes of `LandedInteraction` or `LandedItem`.
         """
-        model = MODELS[self.kind]
-        if self._table is None:
-            return empty_frame(model).lazy()
-        rows = pl.scan_delta(self._table)
-        if days is not None:
-            rows = rows.filter(pl.col("date").is_in(sorted(days)))
-        if tenants is not None:
-            rows = rows.filter(pl.col("tenant").is_in(sorted(tenants)))
-        return rows.select(frame_schema(model).names())
+        return self._read(self._files(days, tenants))
 
     def batch(self, batch_id: str) -> pl.LazyFrame:
         """Read the rows of one batch."""
-        return self.scan().filter(pl.col("batch_id") == batch_id)
+        files = self._files().filter(may_hold(batch_id))
+        return self._read(files).filter(pl.col("batch_id") == batch_id)
+
+    def _files(
+        self, days: Collection[date] | None = None, tenants: Collection[str] | None = None
+    ) -> pl.DataFrame:
+        files = self._live
+        if days is not None:
+            files = files.filter(pl.col("partition.date").is_in(sorted(days)))
+        if tenants is not None:
+            files = files.filter(pl.col("partition.tenant").is_in(sorted(tenants)))
+        return files
+
+    def _read(self, files: pl.DataFrame) -> pl.LazyFrame:
+        # not pl.scan_delta: it asks for the URL-encoded path where a folder has a space
+        schema = frame_schema(MODELS[self.kind])
+        if files.is_empty():
+            return pl.LazyFrame(schema=schema)
+        hive = {name: schema[name] for name in PARTITIONS}
+        return pl.scan_parquet(
+            [f"{self._uri}/{path}" for path in files["path"]],
+            schema={name: dtype for name, dtype in schema.items() if name not in hive},
+            hive_schema=hive,
+            glob=False,
+        ).select(schema.names())
 
     def content(
         self, tenants: Collection[str] | None = None
     ) -> dict[tuple[date, str], LandedContent]:
         """Summarise every (day, tenant) that has rows; compaction changes nothing in it."""
-        if self._table is None:
-            return {}
         batches = (
-            self._batches(self._table)
-            .filter(pl.lit(value=True) if tenants is None else pl.col("tenant").is_in(set(tenants)))
+            self._batches(self._files(tenants=tenants))
             .group_by("date", "tenant", "batch_id")
             .agg(pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max())
             .sort("date", "tenant", "batch_id")
@@ -95,17 +113,18 @@ class LandingSnapshot:
             found[day, tenant] = LandedContent(sum(row[1] for row in rows), digest)
         return found
 
-    def _batches(self, table: DeltaTable) -> pl.DataFrame:
+    def _batches(self, files: pl.DataFrame) -> pl.DataFrame:
         """Return rows, first and last position per (file, batch).
 
         The log's statistics tell them for a file of one batch; only files that compaction made
         of several are read.
         """
-        files = live_files(table)
-        one = (pl.col("min.batch_id") == pl.col("max.batch_id")) & pl.all_horizontal(
-            pl.col("num_records", "min.position", "max.position").is_not_null()
-        )
-        told = files.filter(one.fill_null(value=False)).select(
+        one = (
+            (pl.col("min.batch_id") == pl.col("max.batch_id"))
+            & pl.col("num_records").is_not_null()
+            & pl.col("min.position").is_not_null()
+        ).fill_null(value=False)
+        told = files.filter(one).select(
             pl.col("partition.date").alias("date"),
             pl.col("partition.tenant").alias("tenant"),
             pl.col("min.batch_id").alias("batch_id"),
@@ -113,16 +132,9 @@ class LandingSnapshot:
             pl.col("min.position").alias("first"),
             pl.col("max.position").alias("last"),
         )
-        mixed = files.filter(~one.fill_null(value=False))["path"].to_list()
-        if not mixed:
-            return told
         position = pl.col("position")
         read = (
-            pl.scan_parquet(
-                [f"{self._uri}/{path}" for path in mixed],
-                glob=False,
-                hive_schema={"date": pl.Date, "tenant": pl.String},
-            )
+            self._read(files.filter(~one))
             .group_by("date", "tenant", "batch_id")
             .agg(
                 pl.len().cast(pl.Int64).alias("rows"),
@@ -135,9 +147,7 @@ class LandingSnapshot:
 
     def bytes_by_day(self) -> dict[date, int]:
         """Return the size of each day's files."""
-        if self._table is None:
-            return {}
-        sizes = live_files(self._table).group_by("partition.date").agg(pl.col("size_bytes").sum())
+        sizes = self._live.group_by("partition.date").agg(pl.col("size_bytes").sum())
         return dict(sizes.iter_rows())
 
     def sequence(self, tenant: str, key: str) -> int | None:

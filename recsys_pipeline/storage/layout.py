@@ -37,11 +37,9 @@ def records_prefix(asset: str) -> str:
     return f"{META}/published/{asset}/"
 
 
-def acceptance_file(asset: str, day: date, tenant: str) -> str:
-    """Return the path of an operator's acceptance of a held day."""
-    return f"{META}/accepted/{asset}/{check_name(tenant)}/{day.isoformat()}.json"
+ACCEPTED = f"{META}/accepted/"
 
 
-def acceptances_prefix(asset: str) -> str:
-    """Return the folder of an asset's acceptances."""
-    return f"{META}/accepted/{asset}/"
+def acceptance_file(asset: str, day: str, tenant: str, at: str) -> str:
+    """Return the path of one acceptance of a held day; acceptances are kept, not replaced."""
+    return f"{ACCEPTED}{asset}/{check_name(tenant)}/{day}/{at}.json"

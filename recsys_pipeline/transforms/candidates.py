@@ -51,9 +51,14 @@ class ItemState:
             .sort("day", "item")
         )
         self._counted = self._met = self._listed = 0
+        self._day = -1
+        self._candidates = self._seen
 
     def candidates(self, day: int) -> npt.NDArray[np.bool_]:
         """Move to a day (days since 1970-01-01) and tell for each item code if it may be drawn."""
+        if day == self._day:
+            return self._candidates
+        self._day = day
         days, items, numbers = self._events
         before = int(np.searchsorted(days, day, side="left"))
         np.add.at(self.counts, items[self._counted : before], numbers[self._counted : before])
@@ -66,7 +71,8 @@ class ItemState:
         # of several versions of an item the last assignment stands, and they are in day order
         self._available[items[self._listed : up_to]] = available[self._listed : up_to] != 0
         self._listed = up_to
-        return self._available | self._seen
+        self._candidates = self._available | self._seen
+        return self._candidates
 
 
 @dataclass(frozen=True)

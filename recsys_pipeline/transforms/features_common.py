@@ -90,17 +90,22 @@ def running_totals(coded: pl.DataFrame) -> pl.DataFrame:
         .group_by("entity", "date")
         .agg(pl.len().cast(pl.Int64).alias("unique_others"))
     )
-    sums = ("total_interactions", "unique_others", "rating_sum", "rating_count", *COUNTS)
+    sums = (
+        "active_day_count",
+        "total_interactions",
+        "unique_others",
+        "rating_sum",
+        "rating_count",
+        *COUNTS,
+    )
     return (
         daily.join(first_met, on=["entity", "date"], how="left")
+        .with_columns(pl.lit(1, pl.Int64).alias("active_day_count"))
         .sort("entity", "date")
         .select(
             "entity",
             "date",
             *(pl.col(name).fill_null(0).cum_sum().over("entity") for name in sums),
-            pl.lit(1, pl.Int64).cum_sum().over("entity").alias("active_day_count")
-            if daily.height
-            else pl.lit(None, pl.Int64).alias("active_day_count"),
             pl.col("first_interaction").cum_min().over("entity"),
             pl.col("last_interaction").cum_max().over("entity"),
         )

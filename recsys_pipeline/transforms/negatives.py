@@ -8,7 +8,7 @@ of days and the thread count.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +27,7 @@ from recsys_pipeline.transforms.successive_sampling import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import numpy.typing as npt
 
@@ -65,16 +65,20 @@ class Negatives:
 
 
 @dataclass(frozen=True)
-class _Positives:
+class _Batch:
     """Positives of one (tenant, day) in slot order: by user, timestamp, item.
 
     Attributes:
-        user: User code of each.
+        tenant: Number of the tenant in `_World.tenants`.
+        day: Days since 1970-01-01.
+        user: User code of each positive.
         item: Item code of each.
         timestamp: Microseconds since 1970-01-01.
         occurrence: 0, 1, … among those equal in all three.
     """
 
+    tenant: int
+    day: int
     user: Ints
     item: Ints
     timestamp: Ints
@@ -82,11 +86,25 @@ class _Positives:
 
 
 @dataclass(frozen=True)
-class _World:
-    """What every (tenant, day) draws from."""
+class _Drawn:
+    """Negatives of one batch, one array element each."""
 
+    user: Ints
+    item: Ints
+    timestamp: Ints
+    sampling: npt.NDArray[np.float64]
+    conditional: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _World:
+    """What every batch draws from: vocabularies, hashes of their words, and history."""
+
+    tenants: list[str]
     users: pl.DataFrame
     items: pl.DataFrame
+    item_ranges: list[tuple[int, int]]
+    tenant_hashes: Words
     user_hashes: Words
     item_hashes: Words
     history: History
@@ -97,9 +115,14 @@ class _World:
     ) -> _World:
         users = vocabulary([positives.lazy()], "user_id")
         items = vocabulary([events, item_versions, positives.lazy()], "item_id")
+        tenants = users["tenant"].unique().sort()
+        owner = items["tenant"]
         return cls(
+            tenants.to_list(),
             users,
             items,
+            [(owner.search_sorted(t, "left"), owner.search_sorted(t, "right")) for t in tenants],
+            hash_strings(tenants),
             hash_strings(users["user_id"]),
             hash_strings(items["item_id"]),
             History.of(events, users, items),
@@ -132,105 +155,124 @@ def negatives(
     """
     world = _World.of(positives, events, item_versions)
     state = ItemState(events, item_versions, world.items)
-    schema = frame_schema(SampleKeys)
-    parts = [pl.DataFrame(schema={name: schema[name] for name in NEGATIVE_COLUMNS})]
-    missing: list[tuple[str, date, int]] = []
-    for day, tenants in _by_day(positives, world):
-        candidates = state.candidates((day - _EPOCH).days)
-        for tenant, own in tenants:
-            codes = _codes_of(tenant, candidates, world.items)
-            rows = _draw(own, codes, state.counts[codes], tenant, day, config[tenant], world)
-            missing.append((tenant, day, len(own.user) * config[tenant].ratio - rows.height))
-            parts.append(rows)
-    shortfall = pl.DataFrame(missing, schema=SHORTFALL_SCHEMA, orient="row")
-    return Negatives(pl.concat(parts), shortfall)
+    batches = _batches(positives, world)
+    drawn = []
+    for batch in batches:
+        low, high = world.item_ranges[batch.tenant]
+        codes = np.flatnonzero(state.candidates(batch.day)[low:high]) + low
+        chosen = config[world.tenants[batch.tenant]]
+        drawn.append(_draw(batch, codes, state.counts[codes], chosen, world))
+    return Negatives(
+        _rows(batches, drawn, config, world), _shortfall(batches, drawn, config, world)
+    )
 
 
-def _by_day(
-    positives: pl.DataFrame, world: _World
-) -> Iterator[tuple[date, list[tuple[str, _Positives]]]]:
-    """Yield each day with its positives per tenant, days and tenants ascending."""
+def _batches(positives: pl.DataFrame, world: _World) -> list[_Batch]:
+    """Split positives into batches, ordered by day, then tenant."""
     coded = with_code(
         with_code(positives.lazy(), world.users, "user_id", "user"), world.items, "item_id", "item"
     )
-    keys = ["date", "tenant", "user", "timestamp", "item"]
+    # user codes are in the order of (tenant, user_id)
+    keys = ["date", "user", "timestamp", "item"]
     ordered = (
-        coded.select(keys)
+        coded.select("tenant", *keys)
         .sort(keys)
-        .with_columns((pl.int_range(pl.len()).over(keys)).alias("occurrence"))
+        .with_columns(pl.int_range(pl.len()).over(keys).alias("occurrence"))
         .collect()
     )
-    for day_rows in ordered.partition_by("date", maintain_order=True):
-        yield (
-            day_rows["date"][0],
-            [
-                (
-                    rows["tenant"][0],
-                    _Positives(
-                        *(
-                            rows[name].to_physical().cast(pl.Int64).to_numpy()
-                            for name in ("user", "item", "timestamp", "occurrence")
-                        )
-                    ),
-                )
-                for rows in day_rows.partition_by("tenant", maintain_order=True)
-            ],
-        )
+    number = {tenant: n for n, tenant in enumerate(world.tenants)}
+    tenants = ordered["tenant"].replace_strict(number, return_dtype=pl.Int64).to_numpy()
+    days, *columns = (
+        ordered[name].to_physical().cast(pl.Int64).to_numpy()
+        for name in ("date", "user", "item", "timestamp", "occurrence")
+    )
+    edges = np.flatnonzero(np.diff(days) | np.diff(tenants)) + 1
+    starts = np.concatenate([[0], edges])[: len(days)]
+    ends = np.concatenate([edges, [len(days)]])
+    return [
+        _Batch(int(tenants[start]), int(days[start]), *(c[start:end] for c in columns))
+        for start, end in zip(starts, ends, strict=False)
+    ]
 
 
-def _codes_of(tenant: str, candidates: npt.NDArray[np.bool_], items: pl.DataFrame) -> Ints:
-    """Return the item codes of a tenant's candidates, ascending."""
-    low, high = (items["tenant"].search_sorted(tenant, side) for side in ("left", "right"))
-    return np.flatnonzero(candidates[low:high]) + low
+def _draw(
+    batch: _Batch, codes: Ints, counts: Ints, config: SamplingConfig, world: _World
+) -> _Drawn:
+    """Draw the negatives of a batch.
 
-
-def _draw(  # one (tenant, day) and what it draws from
-    own: _Positives,
-    codes: Ints,
-    counts: Ints,
-    tenant: str,
-    day: date,
-    config: SamplingConfig,
-    world: _World,
-) -> pl.DataFrame:
-    """Draw the negatives of one (tenant, day)."""
+    Args:
+        batch: The positives.
+        codes: Item codes of the candidates, ascending.
+        counts: Events of each candidate before the day.
+        config: Settings of the tenant.
+        world: What every batch draws from.
+    """
     popular = config.strategy == "popularity"
     weights = popularity_weights(counts, config.alpha) if popular else None
     pool = Pool(world.item_hashes[codes], weights)
-    users, owner = np.unique(own.user, return_inverse=True)
-    met_by, met = world.history.up_to(users, (day - _EPOCH).days)
+    users, owner = np.unique(batch.user, return_inverse=True)
+    met_by, met = world.history.up_to(users, batch.day)
     excluded = exclusion(met_by, np.searchsorted(codes, met), len(users), pool)
 
-    base = fold(start(config.seed), hash_strings(pl.Series([tenant])))
-    base = fold(base, np.array([(day - _EPOCH).days]))
-    user_states = fold(base, world.user_hashes[users])
-    states = fold(user_states[owner], world.item_hashes[own.item])
+    day = np.array([batch.day])
+    tenant_state = fold(start(config.seed), world.tenant_hashes[[batch.tenant]])
+    user_states = fold(fold(tenant_state, day), world.user_hashes[users])
+    states = fold(user_states[owner], world.item_hashes[batch.item])
     if config.level == "event":
-        states = fold(states, own.timestamp)
+        states = fold(states, batch.timestamp)
     positive = np.repeat(np.arange(len(owner)), config.ratio)
     number = np.tile(np.arange(config.ratio), len(owner))
-    slots = fold(states[positive], own.occurrence[positive] * config.ratio + number)
+    slots = fold(states[positive], batch.occurrence[positive] * config.ratio + number)
     drawn = draw_distinct(owner[positive], slots, fold(user_states, _EXACT), pool, excluded)
 
     positive, drawn = positive[drawn >= 0], drawn[drawn >= 0]
-    weight = pool.weight_of(drawn)
-    left = pool.total - excluded.weights[owner[positive]]
-    schema = frame_schema(SampleKeys)
-    return pl.DataFrame(
-        [
-            world.users["user_id"].gather(own.user[positive]),
-            world.items["item_id"].gather(codes[drawn]),
-            pl.Series("timestamp", own.timestamp[positive]).cast(schema["timestamp"]),
-            pl.Series("sampling_probability", weight / max(pool.total, 1)),
-            pl.Series("conditional_probability", weight / left),
-        ]
-    ).select(
-        pl.lit(tenant).alias("tenant"),
-        pl.lit(day).alias("date"),
-        "user_id",
-        "item_id",
-        "timestamp",
-        pl.lit(config.strategy).alias("negative_source"),
-        "sampling_probability",
-        "conditional_probability",
+    weight, total = pool.weight_of(drawn), pool.total
+    left = total - excluded.weights[owner[positive]]
+    return _Drawn(
+        batch.user[positive],
+        codes[drawn],
+        batch.timestamp[positive],
+        weight / max(total, 1),  # without candidates there are no rows to divide for
+        weight / left,
     )
+
+
+def _rows(
+    batches: list[_Batch],
+    drawn: list[_Drawn],
+    config: Mapping[str, SamplingConfig],
+    world: _World,
+) -> pl.DataFrame:
+    schema = frame_schema(SampleKeys)
+    if not batches:
+        return pl.DataFrame(schema={name: schema[name] for name in NEGATIVE_COLUMNS})
+    sizes = [len(part.user) for part in drawn]
+    source = pl.Series([config[tenant].strategy for tenant in world.tenants], dtype=pl.String)
+    tenants = np.repeat([batch.tenant for batch in batches], sizes)
+    days = np.repeat([batch.day for batch in batches], sizes)
+    columns = {
+        "tenant": pl.Series(world.tenants)[tenants],
+        "date": pl.Series(days).cast(pl.Int32),
+        "user_id": world.users["user_id"][np.concatenate([part.user for part in drawn])],
+        "item_id": world.items["item_id"][np.concatenate([part.item for part in drawn])],
+        "timestamp": np.concatenate([part.timestamp for part in drawn]),
+        "negative_source": source[tenants],
+        "sampling_probability": np.concatenate([part.sampling for part in drawn]),
+        "conditional_probability": np.concatenate([part.conditional for part in drawn]),
+    }
+    return pl.DataFrame(columns).cast({name: schema[name] for name in NEGATIVE_COLUMNS})
+
+
+def _shortfall(
+    batches: list[_Batch],
+    drawn: list[_Drawn],
+    config: Mapping[str, SamplingConfig],
+    world: _World,
+) -> pl.DataFrame:
+    missing = [
+        (tenant, _EPOCH + timedelta(days=batch.day), asked - len(part.user))
+        for batch, part in zip(batches, drawn, strict=True)
+        for tenant in [world.tenants[batch.tenant]]
+        for asked in [len(batch.user) * config[tenant].ratio]
+    ]
+    return pl.DataFrame(missing, schema=SHORTFALL_SCHEMA, orient="row")

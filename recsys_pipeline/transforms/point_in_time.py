@@ -64,9 +64,7 @@ def attach_features(
         if wanted:
             taken = _newest_before(found, features.select("tenant", entity, "as_of", *wanted))
             columns |= {f"{prefix}_{name}": taken[name] for name in wanted}
-    return found.with_columns(
-        columns[name].alias(name) for name in feature_columns
-    ).lazy()
+    return found.with_columns(columns[name].alias(name) for name in feature_columns).lazy()
 
 
 def _newest_before(rows: pl.DataFrame, features: pl.LazyFrame) -> pl.DataFrame:
@@ -79,8 +77,9 @@ def _newest_before(rows: pl.DataFrame, features: pl.LazyFrame) -> pl.DataFrame:
     Returns:
         The features, row by row; nulls without history.
     """
-    history = features.collect()
-    entity = history.columns[1]
+    entity = features.collect_schema().names()[1]
+    met = rows.lazy().select("tenant", entity).unique()
+    history = features.join(met, on=["tenant", entity], how="semi").collect()
     if history.is_empty():
         return history.clear(rows.height)
     words = vocabulary([history.lazy()], entity)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 RAW_BYTES = 64 * 1024
 UNREADABLE_SCHEMA = pl.Schema({"position": pl.Int64, "text": pl.String})
@@ -33,7 +37,7 @@ class Block:
 
 
 def unreadable_frame(lines: list[tuple[int, bytes]]) -> pl.DataFrame:
-    """Return unreadable lines as a frame; bytes that are not UTF-8 are written as `\\xNN`."""
+    """Return unreadable lines as a frame; bytes that are not UTF-8 are escaped."""
     return pl.DataFrame(
         {"position": [n for n, _ in lines], "text": [text_of(t) for _, t in lines]},
         schema=UNREADABLE_SCHEMA,
@@ -52,6 +56,6 @@ def cut(text: str) -> str:
     return text.encode()[:RAW_BYTES].decode("utf-8", "ignore")
 
 
-def positions_series(values: object) -> pl.Series:
+def positions_series(values: Iterable[int]) -> pl.Series:
     """Return positions as an Int64 series."""
     return pl.Series("position", values, dtype=pl.Int64)

@@ -17,12 +17,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from recsys_pipeline.errors import SourceError
+from recsys_pipeline.errors import ContractError, SourceError
 from recsys_pipeline.ingestion.readers.block import Block, positions_series, unreadable_frame
 from recsys_pipeline.ingestion.readers.lines import Chunk, LineReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from recsys_pipeline.ingestion.mapping import Format
     from recsys_pipeline.ingestion.readers.source import Source
@@ -84,20 +84,21 @@ class _Dialect:
     delimiter: bytes
     quote: bytes
 
-    def record(self, data: bytes, start: int) -> tuple[list[bytes], int] | None:
+    def record(self, data: bytes, start: int) -> tuple[list[bytes] | None, int]:
         """Parse the record at `start`, over line breaks inside quotes.
 
         Returns:
-            Its fields and the offset one past its content; None where a quoted field does not
-            end, or goes on after its closing quote.
+            Its fields and the offset one past its content. The fields are None where a quoted
+            field does not end (the offset is the end of the data), or goes on after its closing
+            quote.
         """
-        fields = []
+        fields: list[bytes] = []
         at = start
         while True:
             if self.quote and data[at : at + 1] == self.quote:
                 close = self._closing(data, at + 1)
                 if close < 0:
-                    return None
+                    return None, len(data)
                 value = data[at + 1 : close].replace(self.quote * 2, self.quote)
                 at = close + 1
             else:
@@ -111,12 +112,10 @@ class _Dialect:
             fields.append(value)
             if data.startswith(self.delimiter, at):
                 at += 1
-            elif at >= len(data) or data[at : at + 1] == b"\n" or data[at : at + 2] == b"\r\n":
-                return fields, at
-            elif data[at:] == b"\r":
+            elif data[at : at + 2] in (b"", b"\r", b"\r\n") or data[at : at + 1] == b"\n":
                 return fields, at
             else:
-                return None
+                return None, at
 
     def _closing(self, data: bytes, at: int) -> int:
         while True:
@@ -168,9 +167,11 @@ class _Parser:
         return self._block(rows, positions, unreadable_frame(bad), consumed)
 
     def _block(
-        self, rows: pl.DataFrame, positions: object, unreadable: pl.DataFrame, consumed: int
+        self, rows: pl.DataFrame, positions: Iterable[int], unreadable: pl.DataFrame, consumed: int
     ) -> Block:
-        return Block(rows, positions_series(positions), unreadable, complete=True, consumed=consumed)
+        return Block(
+            rows, positions_series(positions), unreadable, complete=True, consumed=consumed
+        )
 
     def _rows(self, records: list[list[str | None]]) -> pl.DataFrame:
         return pl.DataFrame(records, schema=dict.fromkeys(self._names, pl.String), orient="row")
@@ -214,7 +215,8 @@ class _Parser:
         opens = (quotes == chunk.starts[line]) | (left == delimiter)
         pairs = np.concatenate([[False], np.diff(quotes) == 1]) & (left == quote) & (ordinal > 0)
         closes = (quotes + 1 == chunk.ends[line]) | (right == delimiter) | (right == quote)
-        return np.where(opening, ~(opens | pairs), ~closes)
+        stray: Flags = np.where(opening, ~(opens | pairs), ~closes)
+        return stray
 
     def _record(self, chunk: Chunk, index: int) -> tuple[list[str | None] | None, int] | None:
         """Parse one record that is not plain.
@@ -224,15 +226,12 @@ class _Parser:
             record may go on in the next chunk.
         """
         start = int(chunk.starts[index])
-        parsed = self._dialect.record(chunk.data, start)
-        end = len(chunk.data)
-        if parsed is None:
-            # only an open quote at the chunk's end can be mended by what follows
-            open_ended = not chunk.last and end - start < MAX_RECORD_BYTES
-            if open_ended and self._dialect.record(chunk.data + self._dialect.quote, start):
+        fields, end = self._dialect.record(chunk.data, start)
+        if fields is None:
+            open_ended = end == len(chunk.data) and not chunk.last
+            if open_ended and end - start < MAX_RECORD_BYTES:
                 return None
             return None, index + 1
-        fields, end = parsed
         try:
             texts = [field.decode("utf-8") or None for field in fields]
         except UnicodeDecodeError:
@@ -265,7 +264,7 @@ class _Parser:
         )
         frame = pl.from_arrow(table)
         if not isinstance(frame, pl.DataFrame) or frame.height != count:
-            raise AssertionError(f"Arrow read {table.num_rows} rows in {count} lines")
+            raise ContractError("CSV parser", f"read {table.num_rows} rows in {count} plain lines")
         frame.columns = self._names
         return frame
 
@@ -289,11 +288,10 @@ def _sniff(line: bytes, source: Source) -> str:
 
 
 def _header(chunk: Chunk, first: int, dialect: _Dialect, source: Source) -> tuple[list[str], int]:
-    parsed = dialect.record(chunk.data, int(chunk.starts[first]))
+    fields, end = dialect.record(chunk.data, int(chunk.starts[first]))
     culprit = f"{source.name} line {chunk.number(first)}"
-    if parsed is None:
+    if fields is None:
         raise SourceError(culprit, "is no header (an open quote)", "Mend it, or set header = false")
-    fields, end = parsed
     try:
         names = [field.decode("utf-8").strip() for field in fields]
     except UnicodeDecodeError:

@@ -76,7 +76,8 @@ class Chunk:
             return self.breaks
         before = np.maximum(self.breaks - 1, 0)
         returns = (self.array[before] == _RETURN) & (self.breaks > self.starts)
-        return self.breaks - returns
+        ends: Positions = self.breaks - returns
+        return ends
 
     def line(self, index: int) -> bytes:
         """Return the content of a line."""
@@ -102,8 +103,8 @@ class Chunk:
         return flags
 
 
-class LineReader:
-    """Cuts a stream into chunks of whole lines.
+class TextReader:
+    """Decompressed bytes of a file in UTF-8, whatever its encoding.
 
     Args:
         stream: Decompressed bytes.
@@ -112,43 +113,70 @@ class LineReader:
 
     def __init__(self, stream: ByteStream, encoding: str) -> None:
         self._stream = stream
-        self._rest = b""
-        self._line = 1
         start = stream.read()
         mark = next((m for m in _BOMS if start.startswith(m)), b"")
         encoding = codecs.lookup(_BOMS.get(mark, encoding)).name
         plain = encoding in ("utf-8", "ascii")
         self._decoder = None if plain else codecs.getincrementaldecoder(encoding)(_KEEP)
-        self._ended = False
-        self._pending: bytes | None = self._text(start).removeprefix(codecs.BOM_UTF8)
+        self._ended = not start
+        self._ready = self._text(start).removeprefix(codecs.BOM_UTF8)
+
+    def read(self, size: int) -> bytes:
+        """Return at least `size` bytes, fewer only at the end of the file."""
+        parts = [self._ready]
+        have = len(self._ready)
+        self._ready = b""
+        while have < size and not self._ended:
+            piece = self._stream.read()
+            self._ended = not piece
+            parts.append(self._text(piece))
+            have += len(parts[-1])
+        return b"".join(parts)
+
+    def _text(self, piece: bytes) -> bytes:
+        if self._decoder is None:
+            return piece
+        text = self._decoder.decode(piece, final=not piece)
+        return text.encode("utf-8", "surrogateescape")
+
+
+class LineReader:
+    """Cuts text into chunks of whole lines.
+
+    Args:
+        stream: Decompressed bytes.
+        encoding: See `TextReader`.
+    """
+
+    def __init__(self, stream: ByteStream, encoding: str) -> None:
+        self._text = TextReader(stream, encoding)
+        self._rest = self._text.read(CHUNK_BYTES)
+        self._line = 1
         # files of old Macs end their lines with a carriage return alone
-        sample = self._pending
-        self._returns = b"\r" in sample[:-1] and b"\n" not in sample
+        self._returns = b"\r" in self._rest[:-1] and b"\n" not in self._rest
+        if self._returns:
+            self._rest = self._rest.replace(b"\r", b"\n")
 
     def read(self) -> Chunk | None:
         """Return the next chunk, None at the end of the file."""
-        parts = [self._rest]
-        size = len(self._rest)
-        self._rest = b""
-        broken = b"\n" in parts[0]
-        wanted = size + CHUNK_BYTES
-        while size < (wanted if broken else wanted + MAX_LINE_BYTES):
-            piece = self._next()
-            if not piece:
-                return self._chunk(b"".join(parts), last=True) if size else None
-            parts.append(piece)
-            size += len(piece)
-            broken = broken or b"\n" in piece
-        data = b"".join(parts)
-        end = data.rfind(b"\n") + 1
-        if end == 0:
-            return self._torn(data)
-        self._rest = data[end:]
-        return self._chunk(data[:end], last=False)
+        data = self._rest
+        while True:
+            more = self._read()
+            data += more
+            if not more:
+                self._rest = b""
+                return self._chunk(data, last=True) if data else None
+            end = data.rfind(b"\n") + 1
+            if end:
+                self._rest = data[end:]
+                return self._chunk(data[:end], last=False)
+            if len(data) > MAX_LINE_BYTES:
+                return self._torn(data)
 
     def push_back(self, chunk: Chunk, index: int) -> None:
         """Give back the lines of the chunk from `index` on; they start the next one."""
-        self._rest = chunk.data[chunk.starts[index] :] + self._rest
+        start = chunk.starts[index] if index < len(chunk.breaks) else len(chunk.data)
+        self._rest = chunk.data[start:] + self._rest
         self._line = chunk.number(index)
 
     def _chunk(self, data: bytes, *, last: bool) -> Chunk:
@@ -160,30 +188,17 @@ class LineReader:
         """Skip to the end of a line that is longer than memory allows."""
         chunk = Chunk(data[:RAW_BYTES], self._line, last=False, torn=True)
         self._line += 1
-        while piece := self._next():
-            found = piece.find(b"\n")
+        self._rest = b""
+        while more := self._read():
+            found = more.find(b"\n")
             if found >= 0:
-                self._rest = piece[found + 1 :]
+                self._rest = more[found + 1 :]
                 break
         return chunk
 
-    def _next(self) -> bytes:
-        while not self._ended:
-            if self._pending is not None:
-                text, self._pending = self._pending, None
-            else:
-                piece = self._stream.read()
-                self._ended = not piece
-                text = self._text(piece)
-            if text:
-                return text.replace(b"\r", b"\n") if self._returns else text
-        return b""
-
-    def _text(self, piece: bytes) -> bytes:
-        if self._decoder is None:
-            return piece
-        text = self._decoder.decode(piece, final=not piece)
-        return text.encode("utf-8", "surrogateescape")
+    def _read(self) -> bytes:
+        more = self._text.read(CHUNK_BYTES)
+        return more.replace(b"\r", b"\n") if self._returns else more
 
 
 _KEEP = "recsys_keep_bytes"

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
 from recsys_pipeline.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 Format = Literal["csv", "json_lines", "json_array", "parquet"]
 
@@ -119,9 +121,7 @@ class ByteStream:
 
 
 @contextmanager
-def open_source(
-    name: str, *, progress: Callable[[int], None] | None = None
-) -> Iterator[Source]:
+def open_source(name: str, *, progress: Callable[[int], None] | None = None) -> Iterator[Source]:
     """Open a local path or `s3://` address for reading.
 
     Args:
@@ -147,9 +147,9 @@ def _download(name: str, target: Path) -> None:
     from botocore.exceptions import BotoCoreError
 
     try:
-        with s3fs.S3FileSystem(use_listings_cache=False).open(name, "rb") as remote:
-            with target.open("wb") as local:
-                shutil.copyfileobj(remote, local, READ_BYTES * 8)
+        files = s3fs.S3FileSystem(use_listings_cache=False)
+        with files.open(name, "rb") as remote, target.open("wb") as local:
+            shutil.copyfileobj(remote, local, READ_BYTES * 8)
     except FileNotFoundError:
         raise SourceError(name, "does not exist", "Check bucket and key") from None
     except (OSError, ValueError, BotoCoreError) as error:

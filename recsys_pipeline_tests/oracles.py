@@ -1,0 +1,264 @@
+"""Slow, obvious versions of the transforms: rows are dicts, nothing is vectorised."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+TYPES = {
+    "num_views": "view",
+    "num_clicks": "click",
+    "num_likes": "like",
+    "num_cart_adds": "add_to_cart",
+    "num_purchases": "purchase",
+}
+STRENGTH = ["view", "click", "like", "add_to_cart", "purchase"]
+MASK = 2**64 - 1
+
+
+def day_start(day):
+    return datetime.combine(day, time(), UTC)
+
+
+def quotient(numerator, denominator):
+    return None if denominator == 0 else numerator / denominator
+
+
+def _common(history):
+    ratings = [round(e["rating"] * 100) for e in history if e["rating"] is not None]
+    times = [e["timestamp"] for e in history]
+    return {
+        "total_interactions": len(history),
+        "rating_count": len(ratings),
+        "avg_rating": float(Fraction(sum(ratings), 100 * len(ratings))) if ratings else None,
+        "first_interaction": min(times),
+        "last_interaction": max(times),
+        **{
+            name: sum(e["interaction_type"] == word for e in history)
+            for name, word in TYPES.items()
+        },
+    }
+
+
+def user_row(history):
+    row = _common(history)
+    latest = sorted(
+        history, key=lambda e: (-e["timestamp"].timestamp(), e["item_id"], e["interaction_type"])
+    )
+    span = row["last_interaction"] - row["first_interaction"]
+    days_active = span // timedelta(days=1) + 1
+    return row | {
+        "unique_items": len({e["item_id"] for e in history}),
+        "days_active": days_active,
+        "active_day_count": len({e["date"] for e in history}),
+        "interactions_per_day": row["total_interactions"] / days_active,
+        "conversion_rate": quotient(row["num_purchases"], row["num_views"]),
+        "cart_conversion_rate": quotient(row["num_purchases"], row["num_cart_adds"]),
+        "recent_items": [e["item_id"] for e in latest[:50]],
+    }
+
+
+def item_row(history, weights):
+    row = _common(history)
+    total = row["total_interactions"]
+    return row | {
+        "unique_users": len({e["user_id"] for e in history}),
+        "popularity_score": math.log1p(total),
+        "engagement_score": sum(weights[e["interaction_type"]] for e in history) / total,
+        "purchase_rate": quotient(row["num_purchases"], row["num_views"]),
+        "click_through_rate": quotient(row["num_clicks"], row["num_views"]),
+    }
+
+
+def features(events, entity, row_of, days=None):
+    rows = []
+    for day, tenant, who in sorted({(e["date"], e["tenant"], e[entity]) for e in events}):
+        if days is not None and day not in days:
+            continue
+        history = [
+            e for e in events if e["tenant"] == tenant and e[entity] == who and e["date"] <= day
+        ]
+        keys = {"date": day, "tenant": tenant, entity: who}
+        rows.append(keys | {"as_of": day_start(day + timedelta(days=1))} | row_of(history))
+    return rows
+
+
+def catalogue_as_of(versions, day):
+    latest = {}
+    for version in versions:
+        if version["date"] <= day:
+            latest.setdefault((version["tenant"], version["item_id"]), []).append(version)
+    return [max(found, key=_version_rank) for _, found in sorted(latest.items())]
+
+
+def _version_rank(version):
+    names = ("date", "updated_at", "available", "title", "category", "brand", "price")
+    names += ("description", "attributes")
+    return [(version[n] is not None, version[n] if version[n] is not None else 0) for n in names]
+
+
+def positives(events, config, days=None):
+    found = []
+    for event in events:
+        chosen = config.get(event["tenant"])
+        if chosen is None or event["interaction_type"] not in chosen.positive_types:
+            continue
+        if days is not None and event["date"] not in days:
+            continue
+        names = ("tenant", "date", "user_id", "item_id", "timestamp", "interaction_type")
+        found.append({name: event[name] for name in names})
+    rows = []
+    groups = {}
+    for row in found:
+        if config[row["tenant"]].level == "event":
+            rows.append(row)
+        else:
+            key = tuple(row[n] for n in ("tenant", "date", "user_id", "item_id"))
+            groups.setdefault(key, []).append(row)
+    for group in groups.values():
+        strongest = max((r["interaction_type"] for r in group), key=STRENGTH.index)
+        first = min(r["timestamp"] for r in group)
+        rows.append(group[0] | {"timestamp": first, "interaction_type": strongest})
+    order = ("tenant", "date", "user_id", "timestamp", "item_id", "interaction_type")
+    return sorted(rows, key=lambda r: tuple(r[n] for n in order))
+
+
+def candidates(events, versions, tenant, day):
+    listed = {
+        v["item_id"]
+        for v in catalogue_as_of(versions, day)
+        if v["tenant"] == tenant and v["available"]
+    }
+    return sorted(
+        listed | {e["item_id"] for e in events if e["tenant"] == tenant and e["date"] <= day}
+    )
+
+
+def weights(events, names, tenant, day, chosen):
+    if chosen.strategy == "uniform":
+        return dict.fromkeys(names, 1)
+    found = {}
+    for name in names:
+        count = sum(
+            e["tenant"] == tenant and e["item_id"] == name and e["date"] < day for e in events
+        )
+        found[name] = round(Decimal(count + 1) ** Decimal(repr(chosen.alpha)) * 2**20)
+    return found
+
+
+def mix(word):
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & MASK
+    return word ^ (word >> 31)
+
+
+def fold(state, *words):
+    for word in words:
+        state = mix(((state ^ (word & MASK)) + 0x9E3779B97F4A7C15) & MASK)
+    return state
+
+
+def hash_string(text):
+    state = 0xCBF29CE484222325
+    for byte in text.encode():
+        state = ((state ^ byte) * 0x100000001B3) & MASK
+    return mix(state)
+
+
+def draw(slots, owner_state, names, weight, excluded, rounds=32):
+    """Read one user's stream of proposals; return a name or None per slot."""
+    left = [name for name in names if name not in excluded]
+    total = sum(weight.values())
+    drawn = [None] * len(slots)
+    pending = list(range(min(len(slots), len(left))))
+    wanted = len(pending)
+    scarce = sum(weight[name] for name in left) < total // 8
+    if not (2 * wanted > len(left) or scarce):
+        for attempt in range(rounds):
+            unfilled = []
+            for slot in pending:
+                target = fold(slots[slot], attempt) * total >> 64
+                for name in names:
+                    if target < weight[name]:
+                        break
+                    target -= weight[name]
+                if name in excluded or name in drawn:
+                    unfilled.append(slot)
+                else:
+                    drawn[slot] = name
+            pending = unfilled
+    keys = {}
+    for name in left:
+        word = fold(owner_state, hash_string(name))
+        if len(set(weight.values())) <= 1 and next(iter(weight.values())) == 1:
+            keys[name] = word >> 1
+        else:
+            keys[name] = -math.log(((word >> 11) + 0.5) * 2.0**-53) / weight[name]
+    rest = sorted((n for n in left if n not in drawn), key=lambda n: (keys[n], n))
+    for slot, name in zip(pending, rest, strict=False):
+        drawn[slot] = name
+    return drawn
+
+
+def negatives(found, events, versions, config):
+    """Draw for each user-day in turn; return (rows, shortfall per (date, tenant))."""
+    rows, short = [], {}
+    user_days = sorted({(p["date"], p["tenant"], p["user_id"]) for p in found})
+    for day, tenant, user in user_days:
+        chosen = config[tenant]
+        names = candidates(events, versions, tenant, day)
+        weight = weights(events, names, tenant, day, chosen)
+        met = {
+            e["item_id"]
+            for e in events
+            if e["tenant"] == tenant and e["user_id"] == user and e["date"] <= day
+        }
+        own = sorted(
+            (p["timestamp"], p["item_id"])
+            for p in found
+            if (p["date"], p["tenant"], p["user_id"]) == (day, tenant, user)
+        )
+        ordinal = (day - date(1970, 1, 1)).days
+        state = fold(mix((chosen.seed + 0x9E3779B97F4A7C15) & MASK), hash_string(tenant), ordinal)
+        state = fold(state, hash_string(user))
+        slots, times = [], []
+        for index, (when, item) in enumerate(own):
+            micros = (when - day_start(date(1970, 1, 1))) // timedelta(microseconds=1)
+            slot = fold(state, hash_string(item))
+            if chosen.level == "event":
+                slot = fold(slot, micros)
+            repeat = own[:index].count((when, item))
+            slots += [fold(slot, repeat * chosen.ratio + k) for k in range(chosen.ratio)]
+            times += [when] * chosen.ratio
+        drawn = draw(slots, fold(state, 0x6578616374), names, weight, met)
+        total = sum(weight.values())
+        left = total - sum(weight[n] for n in names if n in met)
+        short[day, tenant] = short.get((day, tenant), 0) + drawn.count(None)
+        rows += [
+            {
+                "tenant": tenant,
+                "date": day,
+                "user_id": user,
+                "item_id": name,
+                "timestamp": when,
+                "negative_source": chosen.strategy,
+                "sampling_probability": float(Fraction(weight[name], total)),
+                "conditional_probability": float(Fraction(weight[name], left)),
+            }
+            for name, when in zip(drawn, times, strict=True)
+            if name is not None
+        ]
+    return rows, short
+
+
+def newest_before(rows, day, keys, when="as_of"):
+    """Return the newest of the rows with these keys that was known at the start of the day."""
+    known = [
+        row
+        for row in rows
+        if all(row[k] == v for k, v in keys.items())
+        and (row[when] <= day_start(day) if when == "as_of" else row[when] < day)
+    ]
+    return max(known, key=lambda row: row[when], default=None)
