@@ -16,15 +16,21 @@ def json_objects(columns: pl.DataFrame) -> pl.Series:
     """
     if not columns.width:
         return pl.Series([None], dtype=pl.String).new_from_index(0, columns.height)
+    # names of a file may mean something in pl.col, as `*` does
+    plain = columns.rename({name: f"c{i}" for i, name in enumerate(columns.columns)})
     members = [
-        pl.when(pl.col(name).is_not_null()).then(
-            pl.struct(name).struct.json_encode().str.strip_prefix("{").str.strip_suffix("}")
+        pl.when(pl.col(key).is_not_null()).then(
+            pl.lit(orjson.dumps(name).decode() + ":")
+            + pl.struct(pl.col(key).alias("v"))
+            .struct.json_encode()
+            .str.strip_prefix('{"v":')
+            .str.strip_suffix("}")
         )
-        for name in columns.columns
+        for key, name in zip(plain.columns, columns.columns, strict=True)
     ]
-    text = pl.concat_str(members, separator=",", ignore_nulls=True)
+    text = pl.lit("{") + pl.concat_str(members, separator=",", ignore_nulls=True) + pl.lit("}")
     filled = pl.any_horizontal(pl.all().is_not_null())
-    return columns.select(pl.when(filled).then(pl.format("{{}}", text).alias("object"))).to_series()
+    return plain.select(pl.when(filled).then(text).alias("object")).to_series()
 
 
 def merged(own: pl.Series, name: str, others: pl.Series) -> pl.Series:

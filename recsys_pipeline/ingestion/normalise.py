@@ -84,7 +84,7 @@ def normalise(block: Block, mapping: Mapping, receipt: Receipt) -> pl.DataFrame:
     schema = SCHEMAS[mapping.kind]
     frames = []
     if block.rows.height:
-        source = block.rows.with_columns(_text(name) for name in block.rows.columns)
+        source = pl.DataFrame([_text(column) for column in block.rows.iter_columns()])
         fields, further = _fields(source, block.rows, mapping)
         typed = (
             _interactions(fields, mapping, receipt)
@@ -109,9 +109,9 @@ def normalise(block: Block, mapping: Mapping, receipt: Receipt) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 
-def _text(name: str) -> pl.Expr:
-    text = pl.col(name).cast(pl.String)
-    return pl.when(text != "").then(text).alias(name)
+def _text(column: pl.Series) -> pl.Series:
+    text = column.cast(pl.String)
+    return text.set(text == "", None)
 
 
 def _received(rows: pl.DataFrame, receipt: Receipt, schema: pl.Schema) -> pl.DataFrame:
@@ -134,7 +134,7 @@ def _fields(
     located = mapping.locate(source.columns)
     own = FURTHER[mapping.kind]
     taken = {name for field, name in located.items() if field not in mapping.first_of}
-    further = json_objects(source.select(name for name in source.columns if name not in taken))
+    further = json_objects(source.drop(taken))
     if own in located:
         further = merged(source[located[own]], own, further)
     columns = []

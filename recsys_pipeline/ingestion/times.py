@@ -65,22 +65,12 @@ def read_times(values: pl.Series, form: str, timezone: str) -> tuple[pl.Series, 
         Times (Datetime[us, UTC]; null where unreadable or out of range), and a Boolean: true
         where a time was read but is not from 1970 to 2261.
     """
-    if values.dtype == pl.Datetime:
-        return _bounded(
-            _localised(values.cast(pl.Datetime("us", values.dtype.time_zone)), timezone)
-        )  # type: ignore[attr-defined]  # a Datetime has a zone
+    if isinstance(values.dtype, pl.Datetime):
+        typed = values.cast(pl.Datetime("us", values.dtype.time_zone))
+        return _bounded(_localised(typed, timezone))
     texts = values.str.strip_chars()
     if form == "auto":
-        numbers = texts.str.contains(_NUMBER)
-        if not numbers.any():
-            return _bounded(_iso(texts, timezone))
-        lengths = texts.str.splitn(".", 2).struct.field("field_0").str.len_bytes()
-        units = lengths.replace_strict(_DIGITS, default=None, return_dtype=pl.Int64)
-        epochs = _epoch(texts.set(~numbers, None), units)
-        if numbers.all():
-            return epochs
-        iso = _bounded(_iso(texts.set(numbers, None), timezone))
-        return epochs[0].zip_with(numbers, iso[0]), epochs[1] | iso[1]
+        return _auto(texts, timezone)
     if form in _UNITS:
         return _epoch(
             texts, pl.Series([_UNITS[form]], dtype=pl.Int64).new_from_index(0, len(texts))
@@ -90,13 +80,26 @@ def read_times(values: pl.Series, form: str, timezone: str) -> tuple[pl.Series, 
     return _bounded(_localised(texts.str.to_datetime(form, strict=False, time_unit="us"), timezone))
 
 
+def _auto(texts: pl.Series, timezone: str) -> tuple[pl.Series, pl.Series]:
+    numbers = texts.str.contains(_NUMBER).fill_null(False)  # noqa: FBT003  # polars' own signature
+    if not numbers.any():
+        return _bounded(_iso(texts, timezone))
+    lengths = texts.str.splitn(".", 2).struct.field("field_0").str.len_bytes()
+    units = lengths.replace_strict(_DIGITS, default=None, return_dtype=pl.Int64)
+    epochs, outside = _epoch(texts.set(~numbers, None), units)
+    if numbers.all():
+        return epochs, outside
+    iso, outside_iso = _bounded(_iso(texts.set(numbers, None), timezone))
+    return epochs.zip_with(numbers, iso), outside | outside_iso
+
+
 def _bounded(times: pl.Series) -> tuple[pl.Series, pl.Series]:
     outside = ~times.is_between(EARLIEST, LATEST, closed="left").fill_null(True)  # noqa: FBT003
     return times.set(outside, None), outside
 
 
 def _localised(times: pl.Series, timezone: str) -> pl.Series:
-    if times.dtype.time_zone is not None:  # type: ignore[attr-defined]  # a Datetime has a zone
+    if isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None:
         return times.cast(UTC_TIME)
     if timezone == "UTC":
         return times.dt.replace_time_zone("UTC")
