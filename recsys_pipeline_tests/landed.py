@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
+from recsys_pipeline.engines.pending import STORED
 from recsys_pipeline.engines.steps import features, publish, samples, validate
 from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
 from recsys_pipeline.schemas.landing import LandedInteraction, LandedItem
@@ -18,17 +19,6 @@ from recsys_pipeline.storage.parquet_store import ParquetStore
 
 START = date(2025, 1, 1)
 RECEIVED = datetime(2025, 3, 1, tzinfo=UTC)
-STORED = (
-    "validated_items",
-    "quarantined_items",
-    "validated_interactions",
-    "quarantined_interactions",
-    "user_features",
-    "item_features",
-    "training_samples",
-)
-
-
 def settings_for(root, **values) -> Settings:
     return Settings(
         _env_file=None,

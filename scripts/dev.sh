@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 set -m
 # dagster warns that the dagster.yaml here is not in DAGSTER_HOME; it is, by a link.
 dg dev --host 127.0.0.1 --port "${PORT:-3000}" "$@" </dev/null \
-  2> >(trap '' INT && exec grep --line-buffered -v 'Found a dagster instance configuration value' >&2) &
+  > >(trap '' INT && exec grep --line-buffered -v 'Found a dagster instance configuration value') 2>&1 &
 group=$!
 
 finish() {

@@ -8,16 +8,6 @@ import typer
 
 from recsys_pipeline.cli.console import out, print_json, table
 
-LAYERS = (
-    "validated_items",
-    "validated_interactions",
-    "quarantined_interactions",
-    "user_features",
-    "item_features",
-    "training_samples",
-)
-
-
 def status(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
@@ -26,7 +16,7 @@ def status(
 
     Example: `recsys status --tenant acme`
     """
-    from recsys_pipeline.engines.pending import standings
+    from recsys_pipeline.engines.pending import STORED, standings
     from recsys_pipeline.resources.pipeline import open_view
     from recsys_pipeline.settings import get_settings
     from recsys_pipeline.tenants import check_name
@@ -60,7 +50,7 @@ def status(
     rows_ = []
     for name in sorted(landed):
         rows_.append((name, "landed events", landed[name], "", "", "", ""))
-        for asset in LAYERS:
+        for asset in STORED:
             if (name, asset) in counted:
                 e = counted[name, asset]
                 rows_.append(

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from recsys_pipeline.engines.steps import Side
     from recsys_pipeline.storage.records import Partition
 
+# in the order in which they are made
+STORED = (
+    "validated_items",
+    "quarantined_items",
+    "validated_interactions",
+    "quarantined_interactions",
+    "user_features",
+    "item_features",
+    "training_samples",
+)
+
 State = Literal["current", "stale", "missing", "held"]
 
 

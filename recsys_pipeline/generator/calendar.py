@@ -48,4 +48,5 @@ def time_of_day(uniform: NDArray[np.float64]) -> NDArray[np.int64]:
     """Turn uniform draws into microseconds of the day by the curve of the hours."""
     cumulative = np.concatenate([[0.0], np.cumsum(HOURS)]) / np.sum(HOURS)
     edges = np.arange(len(HOURS) + 1) * (DAY_US / len(HOURS))
-    return np.interp(uniform, cumulative, edges).astype(np.int64)
+    moments: NDArray[np.int64] = np.interp(uniform, cumulative, edges).astype(np.int64)
+    return moments

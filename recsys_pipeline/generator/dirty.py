@@ -78,7 +78,7 @@ class Injector:
         donors = self._rng.choice(n, len(turns), replace=False)
         places = [
             # a repeat comes after the row that it repeats
-            int(self._rng.integers(0, n + 1))
+            int(self._rng.integers(donor + 1 if fault.reason == DUPLICATE else 0, n + 1))
             for fault, donor in zip(turns, donors.tolist(), strict=True)
         ]
         planned = sorted(

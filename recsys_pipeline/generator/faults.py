@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 Edit = Callable[[Row, np.random.Generator], Row | bytes]
 Table = Literal["interactions", "items"]
 
+# columns that a catalogue has only for their faults; empty on good rows, so defaults hold
 ITEM_EXTRAS = ("updated_at", "available")
+UPDATED_AT_READABLE = "updated_at.readable"
+_BEFORE_1970 = "1969-12-31T23:59:59.000000Z"
+_AFTER_2261 = ("2262-01-01T00:00:00.000000Z", "2345-06-07T08:09:10.000000Z")
+# whenever the file is received, this is later
+_FUTURE = "2200-01-01T12:00:00.000000Z"
 _NOT_UTF8 = b"\xff\xfe"
 _MARK = "\ue000"
 
@@ -55,7 +61,7 @@ class Fault:
     @property
     def parked(self) -> bool:
         """Whether the row's day can't be known, so that it lands under the day of receipt."""
-        return self.reason in PARKING_PROBLEMS
+        return self.reason in (*PARKING_PROBLEMS, UPDATED_AT_READABLE)
 
 
 def faults(table: Table, config: GeneratorConfig) -> tuple[Fault, ...]:
@@ -140,11 +146,24 @@ def _number_faults(
     return tuple(found)
 
 
+def _time_faults(column: str) -> tuple[Fault, ...]:
+    return (
+        Fault(f"{column}.before_1970", TIMESTAMP_RANGE, _set(column, _BEFORE_1970)),
+        Fault(f"{column}.after_2261", TIMESTAMP_RANGE, _set(column, *_AFTER_2261)),
+        Fault(f"{column}.future", TIMESTAMP_NOT_FUTURE, _set(column, _FUTURE)),
+    )
+
+
+def _without_type(row: Row, _: np.random.Generator) -> Row:
+    # a rating alone is a valid event: its height says whether it is a like or a view
+    return {**row, "interaction_type": None, "rating": None}
+
+
 def _interaction_faults(config: GeneratorConfig) -> tuple[Fault, ...]:
     found = [
         *_id_faults("user_id"),
         *_id_faults("item_id"),
-        _missing("interaction_type"),
+        Fault("interaction_type.missing", "interaction_type.required", _without_type),
         Fault(
             "interaction_type.unknown",
             "interaction_type.allowed",
@@ -152,22 +171,7 @@ def _interaction_faults(config: GeneratorConfig) -> tuple[Fault, ...]:
         ),
         *_number_faults("rating", config.file_format, -1.0, 6.0),
         Fault("timestamp.missing", TIMESTAMP_READABLE, _set("timestamp", None)),
-        Fault(
-            "timestamp.before_1970",
-            TIMESTAMP_RANGE,
-            _set("timestamp", "1969-12-31T23:59:59.000000Z"),
-        ),
-        Fault(
-            "timestamp.after_2261",
-            TIMESTAMP_RANGE,
-            _set("timestamp", "2262-01-01T00:00:00.000000Z", "2345-06-07T08:09:10.000000Z"),
-        ),
-        # whenever the file is received, this is later
-        Fault(
-            "timestamp.future",
-            TIMESTAMP_NOT_FUTURE,
-            _set("timestamp", "2200-01-01T12:00:00.000000Z"),
-        ),
+        *_time_faults("timestamp"),
         Fault("duplicate.exact", DUPLICATE, lambda row, _: row),
     ]
     if config.file_format != "parquet":
@@ -199,11 +203,12 @@ def _item_faults(file_format: FileFormat) -> tuple[Fault, ...]:
         *_number_faults("price", file_format, -5.0, 2e12),
         _too_long("brand", 200),
         _too_long("description", 10_000),
+        *_time_faults("updated_at"),
         Fault("duplicate.exact", DUPLICATE, lambda row, _: row),
     ]
     if file_format != "parquet":
         found += [
-            Fault("updated_at.unreadable", "updated_at.readable", _set("updated_at", "last week")),
+            Fault("updated_at.unreadable", UPDATED_AT_READABLE, _set("updated_at", "last week")),
             Fault("available.unreadable", "available.readable", _set("available", "perhaps")),
         ]
     return tuple(found)

@@ -14,6 +14,7 @@ from recsys_pipeline.generator.events import event_blocks, event_frame, event_id
 from recsys_pipeline.generator.faults import ITEM_EXTRAS
 from recsys_pipeline.generator.items import Catalogue, item_frames, item_id_width
 from recsys_pipeline.generator.writers import TableWriter, open_writer
+from recsys_pipeline.schemas.keys import UTC_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,17 +147,20 @@ def _write_items(
     if key is not None:
         width = item_id_width(config)
         injector = Injector(config, "items", key, ("item_id", lambda n: f"x{n:0{width}d}"))
+    binary = config.file_format == "parquet"
+    extras: tuple[pl.DataType | type[pl.DataType], ...] = (
+        (UTC_TIME, pl.Boolean) if binary else (pl.String, pl.String)
+    )
     written = 0
     for frame in item_frames(config, catalogue):
         written += frame.height
         if injector is None:
             writer.write(frame)
             continue
-        if config.file_format != "parquet":
-            # left empty on good rows, so that their defaults hold
-            empty = [pl.lit(None, pl.String).alias(name) for name in ITEM_EXTRAS]
-            frame = frame.with_columns(empty)  # noqa: PLW2901
-        writer.write(frame, injector.plan(frame, None, last=written == config.items))
+        widened = frame.with_columns(
+            pl.lit(None, dtype).alias(name) for name, dtype in zip(ITEM_EXTRAS, extras, strict=True)
+        )
+        writer.write(widened, injector.plan(widened, None, last=written == config.items))
     return injector.injected if injector else 0
 
 

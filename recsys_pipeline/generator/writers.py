@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,10 +180,9 @@ class ParquetTableWriter:
 def _interleave(frame: pl.DataFrame, inserts: Sequence[Insert]) -> pl.DataFrame:
     rows = [insert.row for insert in inserts if not isinstance(insert.row, bytes)]
     cells: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in frame.columns}
-    if "timestamp" in cells:
-        cells["timestamp"] = [
-            datetime.fromisoformat(cell) if isinstance(cell, str) else cell
-            for cell in cells["timestamp"]
+    for name in frame.select(cs.datetime()).columns:
+        cells[name] = [
+            datetime.fromisoformat(cell) if isinstance(cell, str) else cell for cell in cells[name]
         ]
     added = pl.DataFrame(cells, schema=frame.schema)
     order = np.insert(

@@ -39,16 +39,24 @@ NO_FILES = pl.DataFrame(
     }
     | {f"{bound}.{name}": dtype for name, dtype in STATISTICS.items() for bound in ("min", "max")}
 )
+TARGET_BYTES = 32 * 2**20  # of a compacted file: what a retraction holds in memory, compressed
 WRITERS = 8  # files written at once: a PUT to S3 is mostly waiting
 LOG_CHUNK = 64
 
 
 class DataFiles:
-    """Writes data files below a table's folder and keeps the actions that add them."""
+    """Writes data files below a table's folder and keeps the actions that add them.
 
-    def __init__(self, store: ObjectStore, table: str) -> None:
+    Args:
+        store: Store of the table.
+        table: The table's folder.
+        data_change: False when the rows are in the table already, in other files.
+    """
+
+    def __init__(self, store: ObjectStore, table: str, *, data_change: bool = True) -> None:
         self._store = store
         self._table = table
+        self._data_change = data_change
         self.added: list[AddAction] = []
 
     def write(self, rows: pl.DataFrame) -> None:
@@ -80,7 +88,7 @@ class DataFiles:
                 data.tell(),
                 values,
                 milliseconds(),
-                data_change=True,
+                data_change=self._data_change,
                 stats=json.dumps(statistics),
             )
         )
@@ -106,8 +114,6 @@ def removal(
     Returns:
         Number of rows removed, and the files that leave.
     """
-    from deltalake.transaction import RemoveAction
-
     removed = 0
     actions: list[RemoveAction] = []
     for file in live_files(table).filter(may_hold(batch_id)).iter_rows(named=True):
@@ -122,16 +128,51 @@ def removal(
             removed += rows.height - kept.height
             if kept.height:
                 rewritten.write(kept.with_columns(date=pl.lit(day), tenant=pl.lit(tenant)))
-        actions.append(
-            RemoveAction(
-                file["path"],
-                data_change=True,
-                deletion_timestamp=milliseconds(),
-                size=file["size_bytes"],
-                partition_values=partition_values(day, tenant),
-            )
-        )
+        actions.append(_remove(file, data_change=True))
     return removed, actions
+
+
+def compactable(files: pl.DataFrame) -> list[pl.DataFrame]:
+    """Group small live files of one (date, tenant) into bins of at most `TARGET_BYTES`.
+
+    Args:
+        files: Rows of `live_files`.
+
+    Returns:
+        One frame of at least two files per bin, in the order of (date, tenant).
+    """
+    small = pl.col("size_bytes") < TARGET_BYTES // 2
+    keys = ["partition.date", "partition.tenant"]
+    size = pl.col("size_bytes").cum_sum().over(keys)
+    return (
+        files.filter(small)
+        .sort(*keys, "min.batch_id", "min.position", "path")
+        .with_columns(bin=(size - 1) // (TARGET_BYTES // 2))
+        .filter(pl.len().over(*keys, "bin") > 1)
+        .partition_by(*keys, "bin", maintain_order=True)
+    )
+
+
+def merge(uri: str, files: pl.DataFrame, into: DataFiles) -> list[RemoveAction]:
+    """Write the rows of a bin as one file, sorted by batch and position; return what leaves."""
+    paths = [f"{uri}/{path}" for path in files["path"]]
+    rows = pl.read_parquet(paths, glob=False, hive_partitioning=False)
+    day, tenant = files.select("partition.date", "partition.tenant").row(0)
+    rows = rows.sort("batch_id", "position", maintain_order=True)
+    into.write(rows.with_columns(date=pl.lit(day), tenant=pl.lit(tenant)))
+    return [_remove(file, data_change=False) for file in files.iter_rows(named=True)]
+
+
+def _remove(file: dict[str, Any], *, data_change: bool) -> RemoveAction:
+    from deltalake.transaction import RemoveAction
+
+    return RemoveAction(
+        file["path"],
+        data_change=data_change,
+        deletion_timestamp=milliseconds(),
+        size=file["size_bytes"],
+        partition_values=partition_values(file["partition.date"], file["partition.tenant"]),
+    )
 
 
 def live_files(table: DeltaTable) -> pl.DataFrame:

@@ -5,8 +5,10 @@ app transactions, so that rows and the fact that they have landed are one:
 
 - `upload/<tenant>/<key>` at `sequence`: the rows of that batch are in the table.
 - `retract/<batch_id>` at 1: the rows of that batch have been withdrawn.
-- `layout` at n: the n-th commit that removed files. Delta lets a removal pass that lost its files
-  to a compaction; both take the next `layout` number, so that one of the two conflicts.
+- `layout` at n: the n-th commit that removed files. delta-rs doesn't see that a compaction has
+  removed the files that another commit is about to remove (a retraction is then without effect,
+  two compactions double the rows), and its own compaction records no transaction. So we compact
+  ourselves, and of two commits that remove files at once the second always conflicts.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from recsys_pipeline.storage.delta_files import (
     PARTITIONS,
     DataFiles,
     commits,
+    compactable,
     live_files,
+    merge,
     removal,
     touched,
 )
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
 
 BUFFER_BYTES = 128 * 2**20
 ATTEMPTS = 20
+BINS = 256  # compacted files per commit: what a conflict makes again
 LAYOUT = "layout"
 
 
@@ -54,12 +59,17 @@ class Landing:
     Args:
         root: A local folder or `s3://bucket/prefix`.
         kind: `interactions` or `items`.
+
+    Raises:
+        LandingError: The root has a `%` in its path.
     """
 
     def __init__(self, root: str, kind: Kind) -> None:
         self.kind: Kind = kind
         self.store = open_store(root)
         self.uri = self.store.uri(TABLES[kind])
+        if "%" in self.uri:
+            raise LandingError(root, "has a % in its path, which Delta would decode", "Move it")
         self._schema = frame_schema(MODELS[kind])
 
     def snapshot(self, version: int | None = None) -> LandingSnapshot:
@@ -165,24 +175,18 @@ class Landing:
         Raises:
             LandingError: Other writers won every attempt.
         """
-        from deltalake import CommitProperties, WriterProperties
-        from deltalake.exceptions import CommitFailedError
-
-        for _ in range(ATTEMPTS):
+        lost = 0
+        while lost < ATTEMPTS:
             table = self._open()
             if table is None:
                 return
-            try:
-                table.optimize.compact(
-                    writer_properties=WriterProperties(compression="ZSTD"),
-                    commit_properties=CommitProperties(
-                        app_transactions=[_next_layout(table)], max_commit_retries=0
-                    ),
-                )
-            except CommitFailedError:
-                continue
-            self._reopen().create_checkpoint()
-            return
+            bins = compactable(live_files(table))
+            if not bins:
+                table.create_checkpoint()
+                return
+            merged = DataFiles(self.store, TABLES[self.kind], data_change=False)
+            removed = [gone for files in bins[:BINS] for gone in merge(self.uri, files, merged)]
+            lost += not self._commit(table, [*merged.added, *removed], [_next_layout(table)])
         raise self._contended()
 
     def changes(self, since: int) -> set[tuple[date, str]]:

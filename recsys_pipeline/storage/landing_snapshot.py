@@ -89,10 +89,14 @@ class LandingSnapshot:
         if files.is_empty():
             return pl.LazyFrame(schema=schema)
         hive = {name: schema[name] for name in PARTITIONS}
+        # a `key=value` folder above the table is parsed too, and must be declared
+        above: dict[str, pl.DataType] = {
+            part.split("=")[0]: pl.String() for part in self._uri.split("/") if "=" in part
+        }
         return pl.scan_parquet(
             [f"{self._uri}/{path}" for path in files["path"]],
             schema={name: dtype for name, dtype in schema.items() if name not in hive},
-            hive_schema=hive,
+            hive_schema=above | hive,
             glob=False,
         ).select(schema.names())
 

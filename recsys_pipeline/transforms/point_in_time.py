@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from recsys_pipeline.errors import SettingsError
 from recsys_pipeline.schemas.features import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from recsys_pipeline.schemas.samples import CATALOGUE_FEATURES, SAMPLE_FEATURES
 from recsys_pipeline.transforms.catalogue import ordered_versions
@@ -44,11 +45,15 @@ def attach_features(
         The rows in their order with the feature columns in the order of `feature_columns`.
 
     Raises:
-        ValueError: A feature column is not one of `SAMPLE_FEATURES`.
+        SettingsError: A feature column is not one of `SAMPLE_FEATURES`.
     """
     unknown = sorted(set(feature_columns) - set(SAMPLE_FEATURES))
     if unknown:
-        raise ValueError(f"feature column {unknown[0]!r} is not one of SAMPLE_FEATURES")
+        raise SettingsError(
+            "sample_features",
+            f"{unknown[0]!r} is not a feature column of training samples",
+            f"Choose from {', '.join(SAMPLE_FEATURES)}",
+        )
     found = rows.collect()
     versions = ordered_versions(item_versions).unique(
         ["tenant", "item_id", "date"], keep="last", maintain_order=True
@@ -106,10 +111,9 @@ def _newest_before(rows: pl.DataFrame, features: pl.LazyFrame) -> pl.DataFrame:
     ordered = keys["key"].to_numpy()
     at = np.searchsorted(ordered, asked["key"].fill_null(-1).to_numpy(), side="right") - 1
     # the newest key at or below the row's own may be another entity's
-    same = (at >= 0) & (ordered[at] // _DAYS == asked["entity"].fill_null(0).to_numpy())
-    index = pl.Series(keys["row"].to_numpy()[at]).cast(pl.Int64)
-    known = pl.Series(same) & asked["entity"].is_not_null()
-    return history[:, 3:].select(pl.all().gather(index.set(~known, None)))
+    known = (at >= 0) & (ordered[at] // _DAYS == asked["entity"].fill_null(0).to_numpy())
+    index = pl.Series(keys["row"].to_numpy()[at]).cast(pl.Int64).set(pl.Series(~known), None)
+    return history[:, 3:].select(pl.all().gather(index))
 
 
 def _first_day(time: pl.Expr) -> pl.Expr:

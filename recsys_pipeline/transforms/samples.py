@@ -59,7 +59,7 @@ def training_samples(  # the inputs of the asset, all needed
         feature_columns: Names out of `SAMPLE_FEATURES`, in the order wanted.
 
     Raises:
-        ValueError: A feature column is not one of `SAMPLE_FEATURES`.
+        SettingsError: A feature column is not one of `SAMPLE_FEATURES`.
     """
     schema = frame_schema(TrainingSample)
     chosen = positives(events, config, days).collect()

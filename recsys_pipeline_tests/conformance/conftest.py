@@ -36,7 +36,7 @@ def s3_bucket():
             patch.setenv(name, value)
         try:
             _wait(url)
-            request = urllib.request.Request(f"{url}/{BUCKET}", method="PUT")  # noqa: S310
+            request = urllib.request.Request(f"{url}/{BUCKET}", method="PUT")
             urllib.request.urlopen(request).close()
             yield f"s3://{BUCKET}"
         finally:

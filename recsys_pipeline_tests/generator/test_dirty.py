@@ -85,19 +85,22 @@ def number_problem(name, value, high):
     return f"{name}.range" if math.isnan(value) or not 0 <= value <= high else None
 
 
-def interaction_problems(row):
-    at = moment(row["timestamp"])
+def time_problem(name, value):
+    at = moment(value)
     if at is None:
-        yield "timestamp.readable"
-    elif not 1970 <= at.year <= 2261:
-        yield "timestamp.range"
-    elif at > RECEIVED:
-        yield "timestamp.not_future"
+        return f"{name}.readable"
+    if not 1970 <= at.year <= 2261:
+        return "timestamp.range"
+    return "timestamp.not_future" if at > RECEIVED else None
+
+
+def interaction_problems(row):
+    yield time_problem("timestamp", row["timestamp"])
     yield id_problem("user_id", row["user_id"])
     yield id_problem("item_id", row["item_id"])
-    if row["interaction_type"] is None:
+    if row["interaction_type"] is None and row["rating"] is None:
         yield "interaction_type.required"
-    elif row["interaction_type"] not in TYPES:
+    elif row["interaction_type"] not in {None, *TYPES}:
         yield "interaction_type.allowed"
     yield number_problem("rating", row["rating"], 5)
     if row.get("event_id") is not None:
@@ -113,9 +116,9 @@ def item_problems(row):
             yield f"{name}.required" if name in ("title", "category") else None
         elif len(value) > limit:
             yield f"{name}.length"
-    if row.get("updated_at") is not None and moment(row["updated_at"]) is None:
-        yield "updated_at.readable"
-    if row.get("available") not in (None, "true", "false"):
+    if row["updated_at"] is not None:
+        yield time_problem("updated_at", row["updated_at"])
+    if row["available"] not in (None, "true", "false"):
         yield "available.readable"
 
 
@@ -143,7 +146,7 @@ def judge(path, table, file_format):
         day = moment(row["timestamp"]) if table == "interactions" else None
         day = day.date().isoformat() if day else None
         if broken:
-            parked = broken[0].startswith("timestamp.")
+            parked = broken[0].startswith(("timestamp.", "updated_at."))
             found[position] = (broken[0], "parked" if parked else day, None)
         elif (key := identity(row, table)) in seen:
             found[position] = ("duplicate", day, seen[key])
@@ -231,7 +234,7 @@ def test_every_reason_that_a_file_can_cause_is_injected():
     assert reasons <= known
     # set by the pipeline itself; a missing time is an unreadable one
     own = {f"{name}.required" for name in ("date", "tenant", "timestamp", "available")}
-    # a version's day is its updated_at: the reader parks what is out of range
+    # a version's day is its updated_at: one out of range is parked as timestamp.range
     assert known - reasons == {*own, "tenant.form", "updated_at.range"}
 
 

@@ -4,11 +4,13 @@ import csv
 import gzip
 import io
 import json
+from itertools import pairwise
 
 import polars as pl
 import pytest
 import zstandard
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recsys_pipeline.generator import writers
 from recsys_pipeline.generator.writers import Insert, encode_row, open_writer
@@ -49,7 +51,7 @@ def test_bytes_do_not_depend_on_the_cuts(tmp_path_factory, file_format, codec, c
         patch.setattr(writers, "ROW_GROUP", 512)
         whole = write(folder / "whole", file_format, codec, [ROWS])
         bounds = [0, *sorted(cuts), 3_000]
-        blocks = [ROWS[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        blocks = [ROWS[a:b] for a, b in pairwise(bounds)]
         assert write(folder / "cut", file_format, codec, blocks) == whole
 
 

@@ -21,7 +21,9 @@ RECEIVED = datetime(2025, 2, 1, 12, tzinfo=UTC)
 MODELS = {"interactions": LandedInteraction, "items": LandedItem}
 
 
-def rows(batch, positions, *, tenant="acme", days=3, kind="interactions", **columns) -> pl.DataFrame:
+def rows(
+    batch, positions, *, tenant="acme", days=3, kind="interactions", **columns
+) -> pl.DataFrame:
     """One row per position; the day is the position modulo `days`."""
     made = [
         {
@@ -42,7 +44,9 @@ def rows(batch, positions, *, tenant="acme", days=3, kind="interactions", **colu
     ]
     schema = frame_schema(MODELS[kind])
     return pl.DataFrame(
-        [{name: row.get(name) for name in schema} for row in made], schema=dict(schema), orient="row"
+        [{name: row.get(name) for name in schema} for row in made],
+        schema=dict(schema),
+        orient="row",
     )
 
 

@@ -34,13 +34,13 @@ def expected_items(events, days=None):
     return pl.DataFrame(rows, schema=frame_schema(ItemFeatures))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(world.events(), st.none() | st.lists(st.sampled_from(world.DAYS)))
 def test_user_features_equal_the_oracle(events, days):
     assert_frame_equal(users_of(events, days), expected_users(events, days), check_exact=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(world.events(), st.none() | st.lists(st.sampled_from(world.DAYS)))
 def test_item_features_equal_the_oracle(events, days):
     expected = expected_items(events, days)
@@ -50,7 +50,7 @@ def test_item_features_equal_the_oracle(events, days):
     assert_frame_equal(computed.select(logs), expected.select(logs), rel_tol=1e-15)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(world.events(), st.randoms(use_true_random=False))
 def test_row_order_changes_nothing(events, random):
     shuffled = random.sample(events, len(events))
@@ -58,7 +58,7 @@ def test_row_order_changes_nothing(events, random):
     assert_frame_equal(items_of(events), items_of(shuffled), check_exact=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(world.events(), st.sampled_from(world.DAYS))
 def test_later_events_change_nothing(events, last):
     days = [day for day in world.DAYS if day <= last]

@@ -46,7 +46,7 @@ def event(user, item, day=0, kind="click", tenant="acme"):
     }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(world.events(), world.day_versions(), world.configs())
 def test_negatives_equal_the_oracle(events, versions, config):
     computed = drawn(events, versions, config)
@@ -60,7 +60,7 @@ def test_negatives_equal_the_oracle(events, versions, config):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(world.events(), world.day_versions(), world.configs())
 def test_negatives_are_new_distinct_and_counted(events, versions, config):
     computed = drawn(events, versions, config)
@@ -80,7 +80,7 @@ def test_negatives_are_new_distinct_and_counted(events, versions, config):
     assert computed.rows.height + computed.shortfall["shortfall"].sum() == asked
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(world.events(), world.day_versions(), world.configs(), st.randoms(use_true_random=False))
 def test_row_order_and_chunks_of_days_change_nothing(events, versions, config, random):
     whole = drawn(events, versions, config)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from recsys_pipeline.errors import SettingsError
 from recsys_pipeline.schemas.features import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.schemas.samples import (
@@ -20,6 +21,7 @@ from recsys_pipeline.transforms.item_features import item_features
 from recsys_pipeline.transforms.leakage import find_leaks
 from recsys_pipeline.transforms.point_in_time import attach_features
 from recsys_pipeline.transforms.samples import Samples, training_samples
+from recsys_pipeline.transforms.sampling_config import SamplingConfig
 from recsys_pipeline.transforms.user_features import user_features
 from recsys_pipeline_tests import oracles
 from recsys_pipeline_tests.transforms import strategies as world
@@ -58,7 +60,7 @@ def expected_features(row, events, versions):
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(world.events(25), world.day_versions(), world.configs())
 def test_samples_are_positives_negatives_and_the_features_before_the_day(events, versions, config):
     computed = samples_of(events, versions, config)
@@ -83,7 +85,7 @@ def test_samples_are_positives_negatives_and_the_features_before_the_day(events,
     TrainingSample.to_schema().validate(computed.rows)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(world.events(), world.day_versions(), world.configs(), st.randoms(use_true_random=False))
 def test_row_order_and_chunks_of_days_change_nothing(events, versions, config, random):
     whole = samples_of(events, versions, config).rows
@@ -93,7 +95,7 @@ def test_row_order_and_chunks_of_days_change_nothing(events, versions, config, r
     assert_frame_equal(whole, pl.concat(days), check_exact=True)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(world.events(), world.day_versions(), world.configs(), st.sampled_from(world.DAYS))
 def test_rows_of_later_days_change_nothing(events, versions, config, last):
     days = [day for day in world.DAYS if day <= last]
@@ -106,7 +108,7 @@ def test_rows_of_later_days_change_nothing(events, versions, config, last):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(world.events(), world.configs())
 def test_tenants_never_see_each_other(events, config):
     together = samples_of(events, [], config).rows
@@ -139,11 +141,11 @@ def test_no_input_gives_no_rows_of_the_right_schema():
 
 
 def test_an_unknown_feature_column_is_named():
-    with pytest.raises(ValueError, match="user_recent_items"):
+    with pytest.raises(SettingsError, match="user_recent_items"):
         attach_features(*[pl.LazyFrame()] * 4, ["user_recent_items"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(world.events(), world.day_versions(), world.configs())
 def test_honest_samples_have_no_leak(events, versions, config):
     rows = samples_of(events, versions, config).rows
@@ -169,8 +171,6 @@ def _rows_with_history(config_ratio=1):
 
 
 def _config(ratio):
-    from recsys_pipeline.transforms.sampling_config import SamplingConfig
-
     return SamplingConfig(1, ratio, "uniform", 1.0, ("click",), "user_item_day")
 
 

@@ -120,6 +120,32 @@ class ByteStream:
         self._file.close()
 
 
+def check_path(name: str) -> None:
+    """Check that a local path names a file, before a longer work begins.
+
+    Raises:
+        SourceError: It is missing, a folder, empty, or of an unknown scheme.
+    """
+    if name.startswith("s3://"):
+        return
+    if "://" in name:
+        raise SourceError(name, "is of an unknown scheme", "Give a local path or s3://bucket/key")
+    path = Path(name)
+    try:
+        if path.is_dir():
+            raise SourceError(name, "is a folder", "Name the files in it")
+        size = path.stat().st_size
+        if not path.is_file():
+            raise SourceError(name, "is not a regular file", "Write it to a file first")
+    except FileNotFoundError:
+        raise SourceError(name, "does not exist", "Check the path") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SourceError(name, f"can't be read ({reason})", "Check the path") from None
+    if size == 0:
+        raise SourceError(name, "is empty", "Check what wrote it")
+
+
 @contextmanager
 def open_source(name: str, *, progress: Callable[[int], None] | None = None) -> Iterator[Source]:
     """Open a local path or `s3://` address for reading.
@@ -137,8 +163,7 @@ def open_source(name: str, *, progress: Callable[[int], None] | None = None) -> 
             _download(name, local)
             yield _inspect(name, local, progress)
         return
-    if "://" in name:
-        raise SourceError(name, "is of an unknown scheme", "Give a local path or s3://bucket/key")
+    check_path(name)
     yield _inspect(name, Path(name), progress)
 
 
@@ -161,17 +186,10 @@ def _download(name: str, target: Path) -> None:
 
 def _inspect(name: str, path: Path, progress: Callable[[int], None] | None) -> Source:
     try:
-        if path.is_dir():
-            raise SourceError(name, "is a folder", "Name the files in it")
         status = path.stat()
-        if not path.is_file():
-            raise SourceError(name, "is not a regular file", "Write it to a file first")
         digest = _digest(path, progress)
-    except FileNotFoundError:
-        raise SourceError(name, "does not exist", "Check the path") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(name, f"can't be read ({reason})", "Check the path") from None
+    except OSError as error:
+        raise SourceError(name, f"can't be read ({error.strerror})", "Check the path") from None
     if status.st_size == 0:
         raise SourceError(name, "is empty", "Check what wrote it")
     with path.open("rb") as file:

@@ -1,0 +1,339 @@
+"""Files into the landing zone: one batch and one commit per file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from recsys_pipeline.errors import SettingsError
+from recsys_pipeline.ingestion.batch_records import RECORDS, record_path
+from recsys_pipeline.ingestion.batches import (
+    AlreadyLanded,
+    Batch,
+    Counts,
+    implicit_key,
+    land_batch,
+    plan_batch,
+)
+from recsys_pipeline.ingestion.mapping import load_mapping
+from recsys_pipeline.ingestion.normalise import Receipt, normalise
+from recsys_pipeline.ingestion.readers import read_blocks
+from recsys_pipeline.ingestion.readers.source import check_path, open_source
+from recsys_pipeline.ingestion.withdrawals import Withdrawals
+from recsys_pipeline.schemas.keys import EARLIEST
+from recsys_pipeline.schemas.landing import PROBLEM_WORDS
+from recsys_pipeline.storage.landing import TABLES, Kind, Landing
+from recsys_pipeline.tenants import TenantConfig, overrides, tenant_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from recsys_pipeline.ingestion.mapping import Mapping
+    from recsys_pipeline.ingestion.readers.source import Source
+    from recsys_pipeline.settings import Settings
+
+Mode = Literal["upsert", "snapshot"]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What became of one file.
+
+    Attributes:
+        file: The path as given.
+        batch_id: Its batch, or the earlier batch of the same file; None when it has no rows.
+        already_landed: True when the file had landed before, so that nothing changed.
+        counts: Rows read, landed, unreadable by reason, parked, before the start date; and the
+            days touched. They are the earlier batch's where the file had landed before.
+        withdrawn: Items that a snapshot no longer has, landed as unavailable; part of the counts
+            except `read`.
+        notices: What the user should know, one sentence each.
+    """
+
+    file: str
+    batch_id: str | None
+    already_landed: bool
+    counts: Counts
+    withdrawn: int
+    notices: tuple[str, ...]
+
+
+def ingest_files(
+    settings: Settings,
+    kind: Kind,
+    paths: Sequence[str],
+    tenant: str,
+    mapping: str | None = None,
+    *,
+    as_of: date | None = None,
+    mode: Mode = "upsert",
+    replace: str | None = None,
+    received_at: datetime | None = None,
+    progress: Progress | None = None,
+) -> list[IngestSummary]:
+    """Land files; see `ingest_each`, which yields each summary as soon as its file has landed."""
+    return list(
+        ingest_each(
+            settings,
+            kind,
+            paths,
+            tenant,
+            mapping,
+            as_of=as_of,
+            mode=mode,
+            replace=replace,
+            received_at=received_at,
+            progress=progress,
+        )
+    )
+
+
+def ingest_each(
+    settings: Settings,
+    kind: Kind,
+    paths: Sequence[str],
+    tenant: str,
+    mapping: str | None = None,
+    *,
+    as_of: date | None = None,
+    mode: Mode = "upsert",
+    replace: str | None = None,
+    received_at: datetime | None = None,
+    progress: Progress | None = None,
+) -> Iterator[IngestSummary]:
+    """Land files one after the other, each in one transaction or not at all.
+
+    Args:
+        settings: Where to land, the start date and the limits.
+        kind: `interactions` or `items`.
+        paths: Local paths or `s3://` addresses.
+        tenant: Owner of the rows.
+        mapping: Built-in name or TOML file; None means the tenant's, else the default mapping.
+        as_of: Day of item versions that have no time of their own.
+        mode: `snapshot` also withdraws the tenant's available items that the file doesn't have.
+        replace: Batch whose rows leave the landing zone in the same transaction.
+        received_at: Time of receipt; now by default.
+        progress: Called with a path, the bytes of it read so far, and its size in bytes.
+
+    Yields:
+        A summary per file.
+
+    Raises:
+        TenantError: The tenant is not acceptable.
+        MappingError: The mapping is wrong or doesn't fit a file.
+        SourceError: A file is missing, empty or damaged. Nothing of it has landed.
+        SettingsError: An option contradicts another.
+        LandingError: `replace` names no landed batch, or the landing zone refused the write.
+    """
+    config = tenant_config(settings, tenant)
+    received_at = (received_at or datetime.now(UTC)).astimezone(UTC)
+    _check_options(kind, paths, as_of, mode, replace, received_at)
+    rules = load_mapping(mapping or config.mapping, kind)
+    for path in paths:
+        check_path(path)
+    notices = _tenant_notices(settings, tenant)
+    landing = Landing(settings.storage_root, kind)
+    for path in paths:
+        with open_source(path) as source:
+            one = _File(
+                settings, config, landing, rules, source, received_at, as_of, mode, progress
+            )
+            summary = one.ingest(replace)
+        yield IngestSummary(
+            summary.file,
+            summary.batch_id,
+            summary.already_landed,
+            summary.counts,
+            summary.withdrawn,
+            (*notices, *summary.notices),
+        )
+        notices = ()
+
+
+@dataclass
+class _File:
+    """One file on its way."""
+
+    settings: Settings
+    config: TenantConfig
+    landing: Landing
+    mapping: Mapping
+    source: Source
+    received_at: datetime
+    as_of: date | None
+    mode: Mode
+    progress: Progress | None
+
+    def ingest(self, replace: str | None) -> IngestSummary:
+        tenant = self.config.name
+        # all that decides what the bytes become is part of the key
+        reading = "|".join((self.mapping.fingerprint(), str(self.as_of), self.mode))
+        planned = plan_batch(
+            self.landing,
+            tenant=tenant,
+            source=self.source.label,
+            key=implicit_key(tenant, self.landing.kind, self.source.digest, reading),
+            mapping=self.mapping.name,
+            received_at=self.received_at,
+            idempotency_days=self.settings.idempotency_days,
+            replaces=replace,
+        )
+        if isinstance(planned, AlreadyLanded):
+            return self._already(planned)
+        withdrawals = self._withdrawals(replace)
+        frames = self._frames(planned, replace, withdrawals)
+        first = next((frame for frame in frames if frame.height), None)
+        if first is None:
+            return self._empty()
+        try:
+            done = land_batch(
+                self.landing,
+                planned,
+                chain([first], frames),
+                start_date=self.settings.start_date,
+            )
+        except BaseException:
+            self._forget(planned)
+            raise
+        if isinstance(done, AlreadyLanded):
+            return self._already(done)
+        return self._landed(done, withdrawals)
+
+    def _frames(
+        self, batch: Batch, replace: str | None, withdrawals: Withdrawals | None
+    ) -> Iterator[pl.DataFrame]:
+        receipt = Receipt(
+            tenant=batch.tenant,
+            batch_id=batch.batch_id,
+            source=batch.source,
+            received_at=self.received_at,
+            as_of=self.as_of,
+            start_date=self.settings.start_date,
+            known_items=self._known_items(replace),
+        )
+        checked = False
+        for block in read_blocks(self.source, self.mapping.format):
+            if not checked and (block.complete or block.rows.height):
+                self.mapping.check_columns(
+                    block.rows.columns, self.source.name, complete=block.complete
+                )
+                checked = True
+            rows = normalise(block, self.mapping, receipt)
+            if withdrawals is not None:
+                withdrawals.see(rows)
+            if self.progress is not None:
+                self.progress(self.source.name, block.consumed, self.source.size)
+            yield rows
+        self.source.check_unchanged()
+        if withdrawals is not None:
+            yield withdrawals.rows(receipt)
+
+    def _known_items(self, replace: str | None) -> pl.Series:
+        if self.landing.kind != "items" or self.as_of is not None:
+            return pl.Series("item_id", [], dtype=pl.String)
+        landed = self.landing.snapshot().scan(tenants=[self.config.name])
+        if replace is not None:
+            landed = landed.filter(pl.col("batch_id") != replace)
+        ids = landed.select(pl.col("item_id").drop_nulls().unique())
+        return ids.collect(engine="streaming")["item_id"]
+
+    def _withdrawals(self, replace: str | None) -> Withdrawals | None:
+        if self.mode != "snapshot":
+            return None
+        landed = self.landing.snapshot().scan(tenants=[self.config.name])
+        if replace is not None:
+            landed = landed.filter(pl.col("batch_id") != replace)
+        day = self.as_of or self.received_at.date()
+        return Withdrawals(landed, self.config, day)
+
+    def _forget(self, batch: Batch) -> None:
+        """Remove the record of a batch that did not land."""
+        committed = self.landing.sequence(batch.tenant, batch.key) or 0
+        if committed < batch.sequence:
+            self.landing.store.delete(record_path(batch.kind, batch.tenant, batch.batch_id))
+
+    def _already(self, found: AlreadyLanded) -> IngestSummary:
+        batch = found.batch
+        return self._summary(
+            batch.batch_id,
+            batch.counts or Counts(),
+            f"{self.source.name} has already landed as batch {batch.batch_id} on "
+            f"{batch.received_at:%Y-%m-%d}; nothing has changed",
+            already=True,
+        )
+
+    def _empty(self) -> IngestSummary:
+        notice = f"{self.source.name} has no rows; nothing has landed"
+        return self._summary(None, Counts(), notice)
+
+    def _landed(self, batch: Batch, withdrawals: Withdrawals | None) -> IngestSummary:
+        counts = batch.counts or Counts()
+        notices = []
+        if counts.before_start:
+            notices.append(
+                f"{counts.before_start:,} rows are of days before the start date "
+                f"{self.settings.start_date}; they have landed and appear once you set "
+                f"RECSYS_START_DATE={counts.first_day} or earlier"
+            )
+        if counts.parked > self.settings.parked_limit * counts.landed:
+            words = {w: n for c, w in PROBLEM_WORDS.items() if (n := counts.unreadable.get(c))}
+            most = max(words, key=lambda word: words[word], default="must have a known day")
+            notices.append(
+                f"{counts.parked:,} of {counts.landed:,} rows are parked because their day is "
+                f"unknown (mostly: {most}); see docs/mappings.md, then `ingest --replace "
+                f"{batch.batch_id}`"
+            )
+        if withdrawals is not None:
+            notices += withdrawals.notices
+        return self._summary(batch.batch_id, counts, *notices, withdrawals=withdrawals)
+
+    def _summary(
+        self,
+        batch_id: str | None,
+        counts: Counts,
+        *notices: str,
+        already: bool = False,
+        withdrawals: Withdrawals | None = None,
+    ) -> IngestSummary:
+        withdrawn = 0 if withdrawals is None else withdrawals.count
+        read = Counts(**{**counts.__dict__, "read": counts.read - withdrawn})
+        return IngestSummary(self.source.name, batch_id, already, read, withdrawn, notices)
+
+
+def _check_options(
+    kind: Kind,
+    paths: Sequence[str],
+    as_of: date | None,
+    mode: Mode,
+    replace: str | None,
+    received_at: datetime,
+) -> None:
+    if not paths:
+        raise SettingsError("FILE", "none was given", "Name at least one file")
+    if kind == "interactions" and (as_of is not None or mode != "upsert"):
+        raise SettingsError("--as-of and --mode", "are for items", "Leave them out")
+    if as_of is not None and not EARLIEST.date() <= as_of <= received_at.date():
+        raise SettingsError("--as-of", f"{as_of} is not from 1970 to today", "Choose another day")
+    if len(paths) > 1:
+        for option, wrong in (("--replace", replace), ("--mode snapshot", mode == "snapshot")):
+            if wrong:
+                raise SettingsError(option, "takes one file", "Ingest the files one by one")
+
+
+def _tenant_notices(settings: Settings, tenant: str) -> tuple[str, ...]:
+    if tenant in overrides(settings):
+        return ()
+    for kind in TABLES:
+        store = Landing(settings.storage_root, kind).store
+        if store.list(f"{RECORDS}/{kind}/{tenant}/"):
+            return ()
+    return (
+        f"tenant {tenant!r} is new and not in {settings.tenants_file}; accepted because "
+        "RECSYS_AUTO_TENANTS is true",
+    )

@@ -1,0 +1,34 @@
+"""The environment of every test: fixed dates, an own storage root, nothing of the developer's."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+
+# partitions are made when the definitions are imported, so this stands before any test module
+for name in [n for n in os.environ if n.startswith("RECSYS_")]:
+    del os.environ[name]
+_unused = tempfile.mkdtemp(prefix="recsys-tests-")
+os.environ["RECSYS_START_DATE"] = "2025-01-01"
+os.environ["RECSYS_STORAGE_ROOT"] = f"{_unused}/root"
+os.environ["RECSYS_TENANTS_FILE"] = f"{_unused}/tenants.toml"
+os.environ["DAGSTER_HOME"] = _unused
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+
+@pytest.fixture
+def use_root(monkeypatch):
+    """Point the settings of this process at a storage root."""
+    from recsys_pipeline.settings import get_settings
+
+    def use(root, **values):
+        monkeypatch.setenv("RECSYS_STORAGE_ROOT", str(root))
+        for key, value in values.items():
+            monkeypatch.setenv(f"RECSYS_{key.upper()}", str(value))
+        get_settings.cache_clear()
+        return get_settings()
+
+    yield use
+    get_settings.cache_clear()
