@@ -10,9 +10,7 @@ import warnings
 # each is pinned by a test, so that an upgrade that changes one says so
 KNOWN = (
     r"Parameter `backfill_policy` of .* is currently in beta",
-    r"Parameter `freshness_policy` of .* is currently in (beta|preview)",
     r"Specifying a partitions_def on an AssetCheckSpec is currently in preview",
-    r"Parameter `partitions_def` of .* is currently in (beta|preview)",
 )
 
 for message in KNOWN:

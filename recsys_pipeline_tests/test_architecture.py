@@ -60,10 +60,16 @@ def at_import(body) -> list[ast.stmt]:
 
 
 def environment_reads(module: ast.Module) -> list[int]:
+    """Lines that take something from the environment; setting a variable is none."""
+    set_only = {
+        node.value
+        for node in ast.walk(module)
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del)
+    }
     lines = []
     for node in ast.walk(module):
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"}:
-            lines.append(node.lineno)
+            lines += [node.lineno] if node not in set_only else []
         if isinstance(node, ast.ImportFrom) and node.module in {"os", "dotenv"}:
             lines += [
                 node.lineno
@@ -148,7 +154,7 @@ def test_the_rules_above_can_fail():
         "class A:\n    import pandas\n    def f(self):\n        import boto3\n"
         "try:\n    import duckdb\nexcept ImportError:\n    pass\n"
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import faker\n"
-        "os.environ['A']\nos.getenv('B')\n"
+        "os.environ['A']\nos.getenv('B')\nos.environ['C'] = '1'\n"
     )
     assert imported(at_import(module.body)) & LAZY == {"s3fs", "pandas", "duckdb"}
     assert len(environment_reads(module)) == 3

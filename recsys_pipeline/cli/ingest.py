@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from recsys_pipeline.cli.console import err, out, print_json, table
+from recsys_pipeline.cli.console import err, out, print_json
 from recsys_pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def items(
 
     Example: `recsys ingest items products.csv --tenant acme`
     """
-    _run("items", files, tenant, mapping, _day(as_of), mode, replace, json=json)
+    _run("items", files, tenant, mapping, as_of, mode, replace, json=json)
 
 
 def _day(text: str | None) -> date | None:
@@ -95,7 +95,7 @@ def _run(
     files: list[str],
     tenant: str,
     mapping: str | None,
-    as_of: date | None,
+    as_of: str | None,
     mode: Mode,
     replace: str | None,
     *,
@@ -103,7 +103,7 @@ def _run(
 ) -> None:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from recsys_pipeline.ingestion.ingest import ingest_each
+    from recsys_pipeline.ingestion.ingest import Options, ingest_each
     from recsys_pipeline.settings import get_settings
 
     done: list[IngestSummary] = []
@@ -114,25 +114,20 @@ def _run(
         TimeElapsedColumn(),
     )
     try:
-        with Progress(*columns, console=err, transient=True) as bars:
+        with Progress(
+            *columns, console=err, transient=True, disable=not err.is_terminal
+        ) as bars:
             tasks = {name: bars.add_task(name, total=None) for name in files}
 
             def show(name: str, read: int, size: int) -> None:
                 bars.update(tasks[name], completed=read, total=size)
 
-            done.extend(
-                ingest_each(
-                    get_settings(),
-                    kind,
-                    files,
-                    tenant,
-                    mapping,
-                    as_of=as_of,
-                    mode=mode,
-                    replace=replace,
-                    progress=show,
-                )
-            )
+            options = Options(_day(as_of), mode, replace)
+            settings = get_settings()
+            for summary in ingest_each(
+                settings, kind, files, tenant, mapping, options=options, progress=show
+            ):
+                done.append(summary)  # noqa: PERF402  # kept if a later file fails
     finally:
         # files that landed before one that failed have landed
         if json:
@@ -144,28 +139,22 @@ def _run(
 def _print(done: list[IngestSummary]) -> None:
     from rich.markup import escape
 
-    rows = [
-        (
-            escape(summary.file),
-            summary.batch_id or "-",
-            summary.counts.read,
-            0 if summary.already_landed else summary.counts.landed,
-            sum(summary.counts.unreadable.values()),
-            _days(summary),
-        )
-        for summary in done
-    ]
-    out.print(table("Ingested", ("File", "Batch", "Read", "Landed", "Unreadable", "Days"), rows))
-    reasons: dict[str, int] = {}
     for summary in done:
-        for code, count in summary.counts.unreadable.items():
-            reasons[code] = reasons.get(code, 0) + count
-    if reasons:
-        out.print(table("Unreadable by reason", ("Reason", "Rows"), sorted(reasons.items())))
-    withdrawn = sum(summary.withdrawn for summary in done)
-    if withdrawn:
-        out.print(f"{withdrawn:,} items withdrawn")
-    for summary in done:
+        counts = summary.counts
+        unreadable = ", ".join(f"{code} {count:,}" for code, count in counts.unreadable.items())
+        lines = {
+            "file": escape(summary.file),
+            "batch": summary.batch_id or "none",
+            "rows read": f"{counts.read:,}",
+            "landed": "0 (landed before)" if summary.already_landed else f"{counts.landed:,}",
+            "unreadable": unreadable or "0",
+            "parked": f"{counts.parked:,}",
+            "days touched": _days(summary),
+        }
+        if summary.withdrawn:
+            lines["withdrawn"] = f"{summary.withdrawn:,} items"
+        for name, value in lines.items():
+            out.print(f"[bold]{name:<13}[/bold]{value}", soft_wrap=True)
         for notice in summary.notices:
             err.print(f"[yellow]note:[/yellow] {escape(notice)}", soft_wrap=True)
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
@@ -55,10 +56,37 @@ class TableWriter(Protocol):
 
 
 def open_writer(path: Path, file_format: FileFormat, codec: Compression) -> TableWriter:
-    """Open a writer for a new file."""
+    """Open a writer for a new file; it works while the next block is made."""
     if file_format == "parquet":
-        return ParquetTableWriter(path, codec)
-    return TextTableWriter(path, file_format, codec)
+        return _BehindWriter(ParquetTableWriter(path, codec))
+    return _BehindWriter(TextTableWriter(path, file_format, codec))
+
+
+class _BehindWriter:
+    """Hands blocks to another writer's thread, at most one ahead of it."""
+
+    def __init__(self, writer: TableWriter) -> None:
+        self._writer = writer
+        self._thread = ThreadPoolExecutor(1, "writer")
+        self._pending: Future[None] | None = None
+
+    def write(self, frame: pl.DataFrame, inserts: Sequence[Insert] = ()) -> None:
+        """Append a block; what failed on the block before it is raised here."""
+        self._wait()
+        self._pending = self._thread.submit(self._writer.write, frame, inserts)
+
+    def _wait(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        """Finish the file."""
+        try:
+            self._wait()
+        finally:
+            self._thread.shutdown()
+            self._writer.close()
 
 
 def encode_row(row: Row, file_format: FileFormat) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
@@ -64,6 +64,21 @@ class IngestSummary:
     notices: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Options:
+    """How files land.
+
+    Attributes:
+        as_of: Day of item versions that have no time of their own.
+        mode: `snapshot` also withdraws the tenant's available items that the file doesn't have.
+        replace: Batch whose rows leave the landing zone in the same transaction.
+    """
+
+    as_of: date | None = None
+    mode: Mode = "upsert"
+    replace: str | None = None
+
+
 def ingest_files(
     settings: Settings,
     kind: Kind,
@@ -71,27 +86,22 @@ def ingest_files(
     tenant: str,
     mapping: str | None = None,
     *,
-    as_of: date | None = None,
-    mode: Mode = "upsert",
-    replace: str | None = None,
+    options: Options = Options(),  # frozen
     received_at: datetime | None = None,
     progress: Progress | None = None,
 ) -> list[IngestSummary]:
     """Land files; see `ingest_each`, which yields each summary as soon as its file has landed."""
-    return list(
-        ingest_each(
-            settings,
-            kind,
-            paths,
-            tenant,
-            mapping,
-            as_of=as_of,
-            mode=mode,
-            replace=replace,
-            received_at=received_at,
-            progress=progress,
-        )
+    each = ingest_each(
+        settings,
+        kind,
+        paths,
+        tenant,
+        mapping,
+        options=options,
+        received_at=received_at,
+        progress=progress,
     )
+    return list(each)
 
 
 def ingest_each(
@@ -101,9 +111,7 @@ def ingest_each(
     tenant: str,
     mapping: str | None = None,
     *,
-    as_of: date | None = None,
-    mode: Mode = "upsert",
-    replace: str | None = None,
+    options: Options = Options(),  # frozen
     received_at: datetime | None = None,
     progress: Progress | None = None,
 ) -> Iterator[IngestSummary]:
@@ -115,9 +123,7 @@ def ingest_each(
         paths: Local paths or `s3://` addresses.
         tenant: Owner of the rows.
         mapping: Built-in name or TOML file; None means the tenant's, else the default mapping.
-        as_of: Day of item versions that have no time of their own.
-        mode: `snapshot` also withdraws the tenant's available items that the file doesn't have.
-        replace: Batch whose rows leave the landing zone in the same transaction.
+        options: How they land.
         received_at: Time of receipt; now by default.
         progress: Called with a path, the bytes of it read so far, and its size in bytes.
 
@@ -133,7 +139,7 @@ def ingest_each(
     """
     config = tenant_config(settings, tenant)
     received_at = (received_at or datetime.now(UTC)).astimezone(UTC)
-    _check_options(kind, paths, as_of, mode, replace, received_at)
+    _check_options(kind, paths, options, received_at)
     rules = load_mapping(mapping or config.mapping, kind)
     for path in paths:
         check_path(path)
@@ -141,18 +147,9 @@ def ingest_each(
     landing = Landing(settings.storage_root, kind)
     for path in paths:
         with open_source(path) as source:
-            one = _File(
-                settings, config, landing, rules, source, received_at, as_of, mode, progress
-            )
-            summary = one.ingest(replace)
-        yield IngestSummary(
-            summary.file,
-            summary.batch_id,
-            summary.already_landed,
-            summary.counts,
-            summary.withdrawn,
-            (*notices, *summary.notices),
-        )
+            file = _File(settings, config, landing, rules, source, received_at, options, progress)
+            summary = file.ingest()
+        yield replace(summary, notices=(*notices, *summary.notices))
         notices = ()
 
 
@@ -166,14 +163,13 @@ class _File:
     mapping: Mapping
     source: Source
     received_at: datetime
-    as_of: date | None
-    mode: Mode
+    options: Options
     progress: Progress | None
 
-    def ingest(self, replace: str | None) -> IngestSummary:
+    def ingest(self) -> IngestSummary:
         tenant = self.config.name
         # all that decides what the bytes become is part of the key
-        reading = "|".join((self.mapping.fingerprint(), str(self.as_of), self.mode))
+        reading = "|".join((self.mapping.fingerprint(), str(self.options.as_of), self.options.mode))
         planned = plan_batch(
             self.landing,
             tenant=tenant,
@@ -182,12 +178,12 @@ class _File:
             mapping=self.mapping.name,
             received_at=self.received_at,
             idempotency_days=self.settings.idempotency_days,
-            replaces=replace,
+            replaces=self.options.replace,
         )
         if isinstance(planned, AlreadyLanded):
             return self._already(planned)
-        withdrawals = self._withdrawals(replace)
-        frames = self._frames(planned, replace, withdrawals)
+        withdrawals = self._withdrawals()
+        frames = self._frames(planned, withdrawals)
         first = next((frame for frame in frames if frame.height), None)
         if first is None:
             return self._empty()
@@ -205,17 +201,15 @@ class _File:
             return self._already(done)
         return self._landed(done, withdrawals)
 
-    def _frames(
-        self, batch: Batch, replace: str | None, withdrawals: Withdrawals | None
-    ) -> Iterator[pl.DataFrame]:
+    def _frames(self, batch: Batch, withdrawals: Withdrawals | None) -> Iterator[pl.DataFrame]:
         receipt = Receipt(
             tenant=batch.tenant,
             batch_id=batch.batch_id,
             source=batch.source,
             received_at=self.received_at,
-            as_of=self.as_of,
+            as_of=self.options.as_of,
             start_date=self.settings.start_date,
-            known_items=self._known_items(replace),
+            known_items=self._known_items(),
         )
         checked = False
         for block in read_blocks(self.source, self.mapping.format):
@@ -234,23 +228,22 @@ class _File:
         if withdrawals is not None:
             yield withdrawals.rows(receipt)
 
-    def _known_items(self, replace: str | None) -> pl.Series:
-        if self.landing.kind != "items" or self.as_of is not None:
+    def _known_items(self) -> pl.Series:
+        if self.landing.kind != "items" or self.options.as_of is not None:
             return pl.Series("item_id", [], dtype=pl.String)
-        landed = self.landing.snapshot().scan(tenants=[self.config.name])
-        if replace is not None:
-            landed = landed.filter(pl.col("batch_id") != replace)
-        ids = landed.select(pl.col("item_id").drop_nulls().unique())
+        ids = self._landed_items().select(pl.col("item_id").drop_nulls().unique())
         return ids.collect(engine="streaming")["item_id"]
 
-    def _withdrawals(self, replace: str | None) -> Withdrawals | None:
-        if self.mode != "snapshot":
+    def _withdrawals(self) -> Withdrawals | None:
+        if self.options.mode != "snapshot":
             return None
+        day = self.options.as_of or self.received_at.date()
+        return Withdrawals(self._landed_items(), self.config, day)
+
+    def _landed_items(self) -> pl.LazyFrame:
         landed = self.landing.snapshot().scan(tenants=[self.config.name])
-        if replace is not None:
-            landed = landed.filter(pl.col("batch_id") != replace)
-        day = self.as_of or self.received_at.date()
-        return Withdrawals(landed, self.config, day)
+        # what this batch replaces was never there
+        return landed.filter(pl.col("batch_id") != (self.options.replace or ""))
 
     def _forget(self, batch: Batch) -> None:
         """Remove the record of a batch that did not land."""
@@ -302,27 +295,23 @@ class _File:
         withdrawals: Withdrawals | None = None,
     ) -> IngestSummary:
         withdrawn = 0 if withdrawals is None else withdrawals.count
-        read = Counts(**{**counts.__dict__, "read": counts.read - withdrawn})
+        read = replace(counts, read=counts.read - withdrawn)
         return IngestSummary(self.source.name, batch_id, already, read, withdrawn, notices)
 
 
 def _check_options(
-    kind: Kind,
-    paths: Sequence[str],
-    as_of: date | None,
-    mode: Mode,
-    replace: str | None,
-    received_at: datetime,
+    kind: Kind, paths: Sequence[str], options: Options, received_at: datetime
 ) -> None:
     if not paths:
         raise SettingsError("FILE", "none was given", "Name at least one file")
-    if kind == "interactions" and (as_of is not None or mode != "upsert"):
+    day, snapshot = options.as_of, options.mode == "snapshot"
+    if kind == "interactions" and (day is not None or snapshot):
         raise SettingsError("--as-of and --mode", "are for items", "Leave them out")
-    if as_of is not None and not EARLIEST.date() <= as_of <= received_at.date():
-        raise SettingsError("--as-of", f"{as_of} is not from 1970 to today", "Choose another day")
+    if day is not None and not EARLIEST.date() <= day <= received_at.date():
+        raise SettingsError("--as-of", f"{day} is not from 1970 to today", "Choose another day")
     if len(paths) > 1:
-        for option, wrong in (("--replace", replace), ("--mode snapshot", mode == "snapshot")):
-            if wrong:
+        for option, given in (("--replace", options.replace), ("--mode snapshot", snapshot)):
+            if given:
                 raise SettingsError(option, "takes one file", "Ingest the files one by one")
 
 
@@ -333,7 +322,5 @@ def _tenant_notices(settings: Settings, tenant: str) -> tuple[str, ...]:
         store = Landing(settings.storage_root, kind).store
         if store.list(f"{RECORDS}/{kind}/{tenant}/"):
             return ()
-    return (
-        f"tenant {tenant!r} is new and not in {settings.tenants_file}; accepted because "
-        "RECSYS_AUTO_TENANTS is true",
-    )
+    accepted = f"tenant {tenant!r} is new and not in {settings.tenants_file}"
+    return (f"{accepted}; accepted because RECSYS_AUTO_TENANTS is true",)

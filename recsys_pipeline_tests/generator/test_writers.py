@@ -94,3 +94,16 @@ def test_an_inserted_row_reads_as_a_written_one(tmp_path):
         plain = write(tmp_path / "a", file_format, "none", [ROWS[:1]])
         line = encode_row(ROWS.row(0, named=True), file_format)
         assert plain.split(b"\n")[-2] == line
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_a_failed_write_is_raised(tmp_path, monkeypatch, file_format):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    name = "TextTableWriter" if file_format == "csv" else "ParquetTableWriter"
+    monkeypatch.setattr(getattr(writers, name), "write", fail)
+    writer = open_writer(tmp_path / "f", file_format, "none")
+    writer.write(ROWS)
+    with pytest.raises(OSError, match="No space"):
+        writer.close()

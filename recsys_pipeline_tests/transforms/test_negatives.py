@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -181,3 +182,33 @@ def test_draws_follow_the_stated_conditional_distribution(strategy, weights):
         (observed[i] - 8000 * w / total) ** 2 / (8000 * w / total) for i, w in weights.items()
     )
     assert statistic < 18.47  # chi-square, 4 degrees of freedom, p = 0.001
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "popularity"])
+@pytest.mark.parametrize("level", ["user_item_day", "event"])
+def test_a_wider_catalogue_equals_the_oracle(strategy, level):
+    """Most draws here come from the rounds of proposals, with repeats to reject."""
+    random = np.random.default_rng(3)
+    events = [
+        event(f"u{user}", f"i{item}", int(day), kind)
+        for user, item, day, kind in zip(
+            random.integers(0, 8, 400),
+            np.minimum(random.zipf(1.3, 400), 60),
+            random.integers(0, 3, 400),
+            random.choice(["view", "view", "click"], 400),
+            strict=True,
+        )
+    ]
+    listed = {"date": world.DAYS[0], "tenant": "acme", "title": "t", "category": "Audio"}
+    versions = [listed | {"item_id": f"i{n}", "available": True} for n in range(80)]
+    full = [
+        version | dict.fromkeys(["updated_at", "brand", "price", "description", "attributes"])
+        for version in versions
+    ]
+    config = {"acme": config_of(ratio=3, strategy=strategy, level=level)}
+    computed = drawn(events, full, config)
+    rows, short = oracles.negatives(oracles.positives(events, config), events, full, config)
+    assert_frame_equal(
+        computed.rows, pl.DataFrame(rows, schema=computed.rows.schema), check_exact=True
+    )
+    assert computed.shortfall["shortfall"].to_list() == [short[key] for key in sorted(short)]

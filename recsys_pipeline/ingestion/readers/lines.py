@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys_pipeline.ingestion.readers.block import RAW_BYTES
+from recsys_pipeline.ingestion.readers.source import READ_BYTES
 
 if TYPE_CHECKING:
     from recsys_pipeline.ingestion.readers.source import ByteStream
@@ -113,7 +114,7 @@ class TextReader:
 
     def __init__(self, stream: ByteStream, encoding: str) -> None:
         self._stream = stream
-        start = stream.read()
+        start = stream.read(READ_BYTES)
         mark = next((m for m in _BOMS if start.startswith(m)), b"")
         encoding = codecs.lookup(_BOMS.get(mark, encoding)).name
         plain = encoding in ("utf-8", "ascii")
@@ -127,7 +128,7 @@ class TextReader:
         have = len(self._ready)
         self._ready = b""
         while have < size and not self._ended:
-            piece = self._stream.read()
+            piece = self._stream.read(READ_BYTES)
             self._ended = not piece
             parts.append(self._text(piece))
             have += len(parts[-1])
