@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN := .venv/bin
 
-.PHONY: help setup demo dev test test-slow lint format types check docs lock clean
+.PHONY: help setup demo dev test test-slow lint format types check docs lock clean clean-data
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -39,11 +39,15 @@ types: setup ## mypy, strict
 check: ## everything that CI runs
 	@.ci/run
 
-docs: setup ## write docs/settings.md and .env.example from the Settings class
+docs: setup ## write the generated pages of docs/ and .env.example
 	@$(BIN)/python -m recsys_pipeline.maintenance.settings_docs
+	@$(BIN)/python -m recsys_pipeline.schemas.docs
 
 lock: setup ## resolve pyproject.toml into the lock files, newest versions that fit
 	@scripts/lock.sh --upgrade
 
-clean: ## remove the environment, the data of the demo and all caches
-	rm -rf .venv .tools dev.env data .dagster .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove the environment and all caches; data and run records stay
+	rm -rf .venv .tools dev.env .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+clean-data: ## remove ./data and the run records of .dagster
+	rm -rf data .dagster

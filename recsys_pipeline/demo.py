@@ -33,12 +33,12 @@ def main() -> None:
     from recsys_pipeline.cli.console import err, out, table
     from recsys_pipeline.errors import SettingsError
 
-    if "DAGSTER_HOME" not in os.environ:  # noqa: TID251  # Dagster's own variable, before it loads
+    if "DAGSTER_HOME" not in os.environ:
         raise SettingsError("DAGSTER_HOME", "is not set", "Use `make demo`, or `. ./dev.env` first")
-    home = Path(os.environ["DAGSTER_HOME"])  # noqa: TID251  # as above
+    home = Path(os.environ["DAGSTER_HOME"])
     start = _window(home)
     # the settings are read when the pipeline is first imported, below
-    os.environ["RECSYS_START_DATE"] = start.isoformat()  # noqa: TID251  # as above
+    os.environ["RECSYS_START_DATE"] = start.isoformat()
 
     from recsys_pipeline.generator.config import GeneratorConfig
     from recsys_pipeline.generator.generate import generate
@@ -61,8 +61,9 @@ def main() -> None:
         lap("generate")
     with err.status("landing them"):
         received = datetime.now(UTC)
-        for kind, path in (("items", files.items), ("interactions", files.interactions)):
-            ingest_files(settings, kind, [str(path)], TENANT, None, received_at=received)
+        ingest_files(settings, "items", [str(files.items)], TENANT, None, received_at=received)
+        events = [str(files.interactions)]
+        ingest_files(settings, "interactions", events, TENANT, None, received_at=received)
         lap("ingest")
     with dagster_instance() as instance:
         days = days_to_run(start, files.end, [], force=False)
@@ -73,14 +74,14 @@ def main() -> None:
                     instance,
                     days[0],
                     days[-1],
-                    report=lambda step, done: status.update(f"running the assets: {step}"),
+                    report=lambda step, _: status.update(f"running the assets: {step}"),
                 )
             failed = run.failed_checks
             asset_seconds = {k: v for k, v in run.seconds.items() if k in _STEPS}
             seconds |= asset_seconds
             seconds["checks"] = sum(run.seconds.values()) - sum(asset_seconds.values())
         lap("load Dagster, record events")
-    _report(seconds, time.perf_counter() - began, files.end)
+    _report(seconds, time.perf_counter() - began)
     for asset, check, words in failed:
         out.print(f"[yellow]![/yellow] {asset} · {check}: {words}")
     if not days:
@@ -99,7 +100,7 @@ _NEXT = [
 ]
 
 
-def _report(seconds: dict[str, float], total: float, end: date) -> None:
+def _report(seconds: dict[str, float], total: float) -> None:
     from recsys_pipeline.cli.console import out, table
     from recsys_pipeline.engines.pending import STORED
     from recsys_pipeline.resources.pipeline import open_view
@@ -113,12 +114,12 @@ def _report(seconds: dict[str, float], total: float, end: date) -> None:
     reasons: dict[str, int] = {}
     for asset in STORED:
         found = [
-            record for day in view.published_days(asset) for record in view.records(asset, day).values()
+            record
+            for day in view.published_days(asset)
+            for record in view.records(asset, day).values()
         ]
         files = [record for record in found if record.file]
-        rows.append(
-            (asset, sum(r.rows for r in found), len(files), view.store.objects.uri(asset))
-        )
+        rows.append((asset, sum(r.rows for r in found), len(files), view.store.objects.uri(asset)))
         if asset.startswith("quarantined"):
             for record in found:
                 for reason, count in record.counts.get("reasons", {}).items():

@@ -11,10 +11,10 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from recsys_pipeline.contract_metadata import column_lineage
 from recsys_pipeline.engines.steps import DayContent, publish
 from recsys_pipeline.engines.view import View, digest
 from recsys_pipeline.errors import StaleInputError, StorageError
-from recsys_pipeline.contract_metadata import column_lineage
 from recsys_pipeline.partitions import days_of
 from recsys_pipeline.resources.pipeline import Pipeline
 from recsys_pipeline.schemas.rules import frame_schema
@@ -172,4 +172,6 @@ def _files(view: View, asset: str, day: date, records: dict[str, Record]) -> str
 
 def _reasons(reasons: dict[str, int]) -> str:
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    return "\n".join(["| reason | rows |", "|---|---:|"] + [f"| `{r}` | {n:,} |" for r, n in ordered])
+    return "\n".join(
+        ["| reason | rows |", "|---|---:|"] + [f"| `{r}` | {n:,} |" for r, n in ordered]
+    )

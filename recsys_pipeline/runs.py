@@ -10,12 +10,13 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING
 
 from recsys_pipeline.errors import RecsysError, SettingsError
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import dagster as dg
 
 POLL_SECONDS = 0.5
@@ -85,7 +86,9 @@ def dagster_instance() -> dg.DagsterInstance:
         return dg.DagsterInstance.get()
     except DagsterHomeNotSetError:
         raise SettingsError(
-            "DAGSTER_HOME", "is not set, so the run would not show in the UI", "Run `source dev.env`"
+            "DAGSTER_HOME",
+            "is not set, so the run would not show in the UI",
+            "Run `source dev.env`",
         ) from None
 
 
@@ -124,8 +127,6 @@ def run_range(
     Raises:
         RunFailedError: A step failed; what was published before stays.
     """
-    import dagster as dg
-
     from recsys_pipeline.definitions import defs
     from recsys_pipeline.partitions import RANGE_END, RANGE_START
 

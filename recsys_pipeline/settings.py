@@ -134,7 +134,7 @@ def get_settings() -> Settings:
         SettingsError: Naming the variable, its value's problem and where the settings are listed.
     """
     try:
-        return Settings()  # type: ignore[call-arg]  # all fields have defaults
+        return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = "RECSYS_" + "_".join(str(part) for part in first["loc"][:1]).upper()

@@ -96,7 +96,7 @@ def overrides(settings: Settings) -> dict[str, TenantOverrides]:
     unknown = set(document) - {"tenants"}
     if unknown:
         raise TenantError(
-            str(path), f"has an unknown table {sorted(unknown)[0]!r}", "Use [tenants.NAME] tables"
+            str(path), f"has an unknown table {min(unknown)!r}", "Use [tenants.NAME] tables"
         )
     tables: dict[str, TenantOverrides] = {}
     for name, table in document.get("tenants", {}).items():

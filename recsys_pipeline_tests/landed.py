@@ -19,6 +19,8 @@ from recsys_pipeline.storage.parquet_store import ParquetStore
 
 START = date(2025, 1, 1)
 RECEIVED = datetime(2025, 3, 1, tzinfo=UTC)
+
+
 def settings_for(root, **values) -> Settings:
     return Settings(
         _env_file=None,

@@ -46,7 +46,9 @@ def test_every_stored_asset_has_its_contract_and_checks(name):
     columns = spec.metadata["dagster/column_schema"].columns
     assert [c.name for c in columns] == list(frame_schema(CONTRACTS[name]))
     checks = {
-        key.name for d in defs.asset_checks or [] for key in d.check_keys  # type: ignore[union-attr]
+        key.name
+        for d in defs.asset_checks or []
+        for key in d.check_keys  # type: ignore[union-attr]
         if key.asset_key == spec.key
     }
     assert "contract" in checks

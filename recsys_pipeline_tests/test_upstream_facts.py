@@ -9,9 +9,9 @@ from pathlib import Path
 
 import dagster as dg
 import pandera.errors
-import pandera.polars as pa
+import pandera.polars
 import polars as pl
-import pyarrow as arrow
+import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
@@ -20,8 +20,8 @@ from pandera.config import ValidationDepth, config_context
 from recsys_pipeline.upstream_warnings import KNOWN
 
 
-class _Positive(pa.DataFrameModel):
-    value: pl.Int64 = pa.Field(ge=0)
+class _Positive(pandera.polars.DataFrameModel):
+    value: pl.Int64 = pandera.polars.Field(ge=0)
 
 
 def test_pandera_passes_an_invalid_lazy_frame_at_its_default_depth():
@@ -51,10 +51,10 @@ def test_polars_writes_the_same_bytes_twice(tmp_path):
 
 
 def test_delta_refuses_a_second_commit_of_an_app_transaction_through_an_older_table(tmp_path):
-    schema = arrow.schema([("x", arrow.int64())])
+    schema = pa.schema([("x", pa.int64())])
     DeltaTable.create(tmp_path, schema=Schema.from_arrow(schema))
     first, second = DeltaTable(tmp_path), DeltaTable(tmp_path)
-    rows = arrow.table({"x": [1]}, schema=schema)
+    rows = pa.table({"x": [1]}, schema=schema)
     once = CommitProperties(app_transactions=[Transaction("upload", 1)])
     write_deltalake(first, rows, mode="append", commit_properties=once)
     with pytest.raises(CommitFailedError):
@@ -85,7 +85,9 @@ def test_an_io_manager_may_give_each_partition_its_metadata_and_set_the_data_ver
     class Manager(dg.IOManager):
         def handle_output(self, context, obj):
             step = context.step_context
-            step.add_asset_metadata({"n": 1}, asset_key=context.asset_key, partition_key="2025-01-02")
+            step.add_asset_metadata(
+                {"n": 1}, asset_key=context.asset_key, partition_key="2025-01-02"
+            )
             step.set_data_version(context.asset_key, dg.DataVersion("ours"))
 
         def load_input(self, context): ...

@@ -29,7 +29,8 @@ def _record(context: dg.AssetExecutionContext, pipeline: Pipeline, kind: Kind) -
         of_day = {tenant: found for (d, tenant), found in sorted(landed.items()) if d == day}
         contents += [f"{day}{tenant}{found.content}" for tenant, found in of_day.items()]
         table = "\n".join(
-            ["| tenant | rows |", "|---|---:|"] + [f"| {t} | {f.rows:,} |" for t, f in of_day.items()]
+            ["| tenant | rows |", "|---|---:|"]
+            + [f"| {t} | {f.rows:,} |" for t, f in of_day.items()]
         )
         context.add_asset_metadata(
             {

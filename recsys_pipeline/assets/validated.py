@@ -87,7 +87,6 @@ def _split(
 
 
 def _outs(kind: Kind, valid: str, quarantined: str) -> dict[str, dg.AssetOut]:
-    common = {"group_name": "validated", "owners": OWNERS, "kinds": PARQUET}
     return {
         name: dg.AssetOut(
             io_manager_key="parquet",
@@ -97,7 +96,9 @@ def _outs(kind: Kind, valid: str, quarantined: str) -> dict[str, dg.AssetOut]:
             # an iterator of days: its rows are judged by the contract check, not in transit
             dagster_type=dg.Any,
             freshness_policy=freshness() if name == "validated_interactions" else None,
-            **common,
+            group_name="validated",
+            owners=OWNERS,
+            kinds=PARQUET,
         )
         for name, description in ((VALIDATED[kind], valid), (QUARANTINED[kind], quarantined))
     }

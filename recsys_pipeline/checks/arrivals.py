@@ -31,7 +31,9 @@ def _volume(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
             today = rows.get((day, tenant), 0)
             limit = view.config(tenant).volume_change_limit
             if mean and abs(today - mean) / mean > limit:
-                moved.append((day.isoformat(), tenant, today, round(mean), f"{today / mean - 1:+.0%}"))
+                moved.append(
+                    (day.isoformat(), tenant, today, round(mean), f"{today / mean - 1:+.0%}")
+                )
     if not moved:
         return dg.AssetCheckResult(
             passed=True, severity=WARN, description="Within the range of the trailing week"
@@ -88,7 +90,11 @@ def _parked(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
 
 def _unknown_items(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
     found = partitions(view, "validated_interactions", days)
-    catalogue = [p for p in view.effective("items", max(days)) if view.tenants is None or p[1] in view.tenants]
+    catalogue = [
+        p
+        for p in view.effective("items", max(days))
+        if view.tenants is None or p[1] in view.tenants
+    ]
     if not catalogue:
         return dg.AssetCheckResult(
             passed=True, severity=WARN, description="No tenant has a catalogue"
@@ -104,7 +110,9 @@ def _unknown_items(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
         known = catalogue_as_of(items, day).select("tenant", "item_id")
         shares = (
             view.valid("interactions", of_day)
-            .join(known.with_columns(pl.lit(1).alias("known")), on=["tenant", "item_id"], how="left")
+            .join(
+                known.with_columns(pl.lit(1).alias("known")), on=["tenant", "item_id"], how="left"
+            )
             .group_by("tenant")
             .agg(pl.len().alias("rows"), pl.col("known").is_null().sum().alias("unknown"))
             .sort("tenant")

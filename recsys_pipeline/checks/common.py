@@ -10,7 +10,6 @@ from recsys_pipeline.engines.view import View
 from recsys_pipeline.partitions import daily, days_of
 from recsys_pipeline.resources.pipeline import Pipeline
 
-
 MAX_TABLE_ROWS = 50
 
 Judge = Callable[[View, Sequence[date]], dg.AssetCheckResult]

@@ -37,9 +37,7 @@ def violations(model: type[pa.DataFrameModel], frame: pl.DataFrame) -> list[Viol
     except pandera.errors.SchemaErrors as error:
         cases = error.failure_cases
         grouped = cases.group_by("column", "check").len().sort("column", "check")
-        return [
-            (column or "table", rule, rows) for column, rule, rows in grouped.iter_rows()
-        ]
+        return [(column or "table", rule, rows) for column, rule, rows in grouped.iter_rows()]
     return []
 
 

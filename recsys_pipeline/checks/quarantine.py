@@ -57,7 +57,9 @@ def _limit(kind: Kind, view: View, days: Sequence[date]) -> dg.AssetCheckResult:
             rows = counts["landed"] - counts["parked"]
             rejected = counts["rejected"] - counts["parked"]
             limit = view.quarantine_limit(kind, (day, tenant))
-            held.append((day.isoformat(), tenant, rejected, rows, f"{rejected / rows:.1%}", f"{limit:.1%}"))
+            held.append(
+                (day.isoformat(), tenant, rejected, rows, f"{rejected / rows:.1%}", f"{limit:.1%}")
+            )
     if not held:
         return dg.AssetCheckResult(passed=True, description="No tenant's day is over its limit")
     first = held[0]

@@ -19,7 +19,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     """Return a Rich table; columns of numbers are right-aligned with thousands separators."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for index, name in enumerate(columns):
-        numeric = all(isinstance(row[index], int | float) for row in rows) and bool(rows)
+        numeric = all(isinstance(row[index], int | float) or row[index] == "" for row in rows)
         made.add_column(name, justify="right" if numeric else "left")
     for row in rows:
         made.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))

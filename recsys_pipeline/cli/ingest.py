@@ -114,9 +114,7 @@ def _run(
         TimeElapsedColumn(),
     )
     try:
-        with Progress(
-            *columns, console=err, transient=True, disable=not err.is_terminal
-        ) as bars:
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
             tasks = {name: bars.add_task(name, total=None) for name in files}
 
             def show(name: str, read: int, size: int) -> None:

@@ -43,7 +43,9 @@ def list_(
     found = [(name, reason, rows, len(days)) for (name, reason), (rows, days) in counts.items()]
     found.sort(key=lambda row: (row[0], -row[2], row[1]))
     if json:
-        print_json([dict(zip(("tenant", "reason", "rows", "days"), row, strict=True)) for row in found])
+        print_json(
+            [dict(zip(("tenant", "reason", "rows", "days"), row, strict=True)) for row in found]
+        )
     elif found:
         out.print(table(asset, ("tenant", "reason", "rows", "days"), found))
     else:
@@ -98,4 +100,4 @@ def accept(
     )
     out.print(f"Accepted {wanted} of {tenant} with {share:.1%} of its rows rejected.")
     if run:
-        run_pipeline(wanted.isoformat(), None, [tenant], False, False)  # noqa: FBT003  # a command
+        run_pipeline(wanted.isoformat(), None, [tenant], False, False)

@@ -42,7 +42,14 @@ def run(
 
     Example: `recsys run --from 2025-01-01 --to 2025-01-31 --tenant acme`
     """
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
     from recsys_pipeline.partitions import BRIDGE_DAYS, contiguous
     from recsys_pipeline.runs import dagster_instance, days_to_run, run_range, step_count
@@ -81,10 +88,8 @@ def run(
                 span = f"{begin}" if begin == until else f"{begin} to {until}"
                 task = progress.add_task(span, total=step_count())
 
-                def report(step: str, done: int, *, task: int = task, span: str = span) -> None:
-                    progress.update(  # type: ignore[arg-type]  # rich's TaskID is an int
-                        task, completed=done, description=f"{span}  {step}"
-                    )
+                def report(step: str, done: int, *, task: TaskID = task, span: str = span) -> None:
+                    progress.update(task, completed=done, description=f"{span}  {step}")
 
                 finished.append(
                     run_range(instance, begin, until, tenants, force=force, report=report)

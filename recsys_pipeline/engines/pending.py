@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from recsys_pipeline.engines.steps import (
@@ -16,6 +14,9 @@ from recsys_pipeline.engines.steps import (
 from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
     from recsys_pipeline.engines.steps import Side
     from recsys_pipeline.storage.records import Partition
 

@@ -7,9 +7,7 @@ the inputs that it would be made from is left as it is, unless forced.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -27,6 +25,9 @@ from recsys_pipeline.transforms.user_features import user_features
 from recsys_pipeline.transforms.validation import Split, reason_counts
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import date
+
     import pandera.polars as pa
 
     from recsys_pipeline.storage.landing import Kind
@@ -107,11 +108,10 @@ def validate(
     Yields:
         A day's content for `validated_*` and for `quarantined_*`.
     """
-    valid, quarantined = VALIDATED[kind], QUARANTINED[kind]
     for chunk in _chunks(view, kind, days):
         todo = [
             p
-            for p in _tenants(view, kind, valid, chunk)
+            for p in _tenants(view, kind, VALIDATED[kind], chunk)
             if force or not _is_split(view, kind, p)
         ]
         made = view.split(kind, todo) if todo else None
@@ -252,9 +252,7 @@ def compute_features(
     return frame, history
 
 
-def feature_history(
-    view: View, side: Side, tenants: Collection[str], before: date
-) -> pl.LazyFrame:
+def feature_history(view: View, side: Side, tenants: Collection[str], before: date) -> pl.LazyFrame:
     """Return the feature rows of all days before one: published where current, else computed."""
     asset = FEATURES[side]
     seen = view.effective("interactions", before)
@@ -344,7 +342,9 @@ def _draw(view: View, todo: Mapping[Partition, str]) -> dict[Partition, Content]
     for asset in FEATURES.values():
         view.confirm(asset, [p for p in history if p[0] < days[-1]])
     rows = _by_partition(drawn.rows)
-    short = {(d, t): n for t, d, n in drawn.shortfall.select("tenant", "date", "shortfall").iter_rows()}
+    short = {
+        (d, t): n for t, d, n in drawn.shortfall.select("tenant", "date", "shortfall").iter_rows()
+    }
     found: dict[Partition, Content] = {}
     for partition, inputs in todo.items():
         frame = rows.get(partition, drawn.rows.clear())

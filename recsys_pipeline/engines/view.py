@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -29,6 +28,8 @@ from recsys_pipeline.tenants import TenantConfig, tenant_config
 from recsys_pipeline.transforms.validation import Split, split
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from recsys_pipeline.settings import Settings
     from recsys_pipeline.storage.objects import Identity
     from recsys_pipeline.storage.parquet_store import ParquetStore
@@ -207,9 +208,7 @@ class View:
     def validated_inputs(self, kind: Kind, partition: Partition) -> str:
         """Return the hash of all that a validated (day, tenant) depends on, its limit included."""
         limit = self.quarantine_limit(kind, partition)
-        return digest(
-            self.rows_inputs(kind, partition), limit, self.settings.quarantine_min_rows
-        )
+        return digest(self.rows_inputs(kind, partition), limit, self.settings.quarantine_min_rows)
 
     def split(self, kind: Kind, partitions: Collection[Partition]) -> Split:
         """Split the landed rows of some partitions."""
@@ -254,13 +253,15 @@ class View:
                 partition = (counts["date"], counts["tenant"])
                 if not self.is_held(kind, partition, counts):
                     inputs = self.rows_inputs(kind, partition)
-                    known[partition] = Effective(inputs, False, False, counts["valid"] > 0)
+                    known[partition] = Effective(
+                        inputs, published=False, held=False, has_rows=counts["valid"] > 0
+                    )
                     continue
                 record = self.intact(VALIDATED[kind], partition)
                 known[partition] = (
                     _from_record(record, held=True)
                     if record and record.published_inputs
-                    else Effective(None, False, True, False)
+                    else Effective(None, published=False, held=True, has_rows=False)
                 )
         return {p: known[p] for p in wanted}
 

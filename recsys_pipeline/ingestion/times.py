@@ -46,7 +46,7 @@ def usable_form(form: str) -> str:
     except pl.exceptions.PolarsError as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise ValueError(f"is no usable strptime string ({reason})") from None
-    if parsed.has_nulls():
+    if str(parsed.dt.date()[0]) != "2001-02-03":
         raise ValueError("is no strptime string that names a day, e.g. %d/%m/%Y %H:%M:%S")
     return form
 

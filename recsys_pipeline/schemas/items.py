@@ -20,9 +20,7 @@ class Item(pa.DataFrameModel):
     date: pl.Date = date_field("UTC day from which the version holds; a hive level.")
     tenant: pl.String = tenant_field()
     item_id: pl.String = id_field("Item, unique per tenant and day.")
-    title: pl.String = pa.Field(
-        str_length={"min_value": 1, "max_value": 500}, description="Title."
-    )
+    title: pl.String = pa.Field(str_length={"min_value": 1, "max_value": 500}, description="Title.")
     category: pl.String = pa.Field(
         str_length={"min_value": 1, "max_value": 100},
         description="Category, in the tenant's list where one is set.",

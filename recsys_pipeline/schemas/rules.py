@@ -38,8 +38,8 @@ class Rule:
 
 
 def _in_range(column: pl.Expr, s: _Statistics) -> pl.Expr:
-    low = column >= s["min_value"] if s["include_min"] else column > s["min_value"]
-    high = column <= s["max_value"] if s["include_max"] else column < s["max_value"]
+    low: pl.Expr = column >= s["min_value"] if s["include_min"] else column > s["min_value"]
+    high: pl.Expr = column <= s["max_value"] if s["include_max"] else column < s["max_value"]
     return low & high
 
 
@@ -50,7 +50,11 @@ def _length(column: pl.Expr, s: _Statistics) -> pl.Expr:
 _CHECKS: dict[str, tuple[str, str, Callable[[pl.Expr, _Statistics], pl.Expr]]] = {
     "isin": ("allowed", "one of {allowed_values}", lambda c, s: c.is_in(list(s["allowed_values"]))),
     "in_range": ("range", "from {min_value} to {max_value}", _in_range),
-    "greater_than_or_equal_to": ("minimum", "at least {min_value}", lambda c, s: c >= s["min_value"]),
+    "greater_than_or_equal_to": (
+        "minimum",
+        "at least {min_value}",
+        lambda c, s: c >= s["min_value"],
+    ),
     "less_than_or_equal_to": ("maximum", "at most {max_value}", lambda c, s: c <= s["max_value"]),
     "str_length": ("length", "{min_value} to {max_value} characters", _length),
     "str_matches": ("form", "matches `{pattern}`", lambda c, s: c.str.contains(s["pattern"])),

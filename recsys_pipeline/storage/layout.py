@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import date
 
 META = "_meta"
-TEMPORARY = f"{META}/tmp"
+TEMPORARY = f"{META}/unfinished"
 LOCK_SLOTS = 256
 
 

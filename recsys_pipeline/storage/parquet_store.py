@@ -8,7 +8,6 @@ whole file, and at worst a record that does not fit it, which the next run mends
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,8 @@ from recsys_pipeline.storage.layout import data_file
 from recsys_pipeline.storage.records import Pin, Record, Records
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from recsys_pipeline.storage.objects import ObjectStore
     from recsys_pipeline.storage.records import Partition
 
@@ -88,9 +89,7 @@ class ParquetStore:
         path = data_file(asset, day, tenant)
         if content.frame is None:
             kept = replace(old, held=True) if old else Record("", pin, 0, None, "", None, now)
-            return replace(
-                kept, inputs=content.inputs, pin=pin, held=True, counts=content.counts
-            )
+            return replace(kept, inputs=content.inputs, pin=pin, held=True, counts=content.counts)
         if content.frame.is_empty():
             self.objects.delete(path)
             return Record(

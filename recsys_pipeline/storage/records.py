@@ -69,9 +69,7 @@ class Record:
 
 def _decode(entry: dict[str, Any]) -> Record:
     file = entry.pop("file")
-    return Record(
-        **{**entry, "pin": Pin(**entry["pin"])}, file=Identity(**file) if file else None
-    )
+    return Record(**{**entry, "pin": Pin(**entry["pin"])}, file=Identity(**file) if file else None)
 
 
 class Records:

@@ -6,7 +6,6 @@ rule, so that a bad copy never costs the good one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,8 @@ from recsys_pipeline.schemas.quarantine import (
 from recsys_pipeline.schemas.rules import Rule, frame_schema, rules
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandera.polars as pa
 
 VALID = "valid"
@@ -96,7 +97,6 @@ def split(
     )
 
 
-
 def _category_rules(categories: Mapping[str, Sequence[str]]) -> list[Rule]:
     if not categories:
         return []
@@ -162,7 +162,9 @@ def _counts(judged: pl.DataFrame, kept: pl.DataFrame, quarantined: pl.DataFrame)
 def reason_counts(quarantined: pl.DataFrame) -> dict[tuple[Any, str], dict[str, int]]:
     """Count quarantined rows by (date, tenant) and reason."""
     found: dict[tuple[Any, str], dict[str, int]] = {}
-    grouped = quarantined.group_by("date", "tenant", "reason").len().sort("date", "tenant", "reason")
+    grouped = (
+        quarantined.group_by("date", "tenant", "reason").len().sort("date", "tenant", "reason")
+    )
     for day, tenant, reason, rows in grouped.iter_rows():
         found.setdefault((day, tenant), {})[reason] = rows
     return found

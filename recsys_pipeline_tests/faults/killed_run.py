@@ -6,6 +6,7 @@ POINT is `before` or `after` the rename of that file (data files and records bot
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -15,16 +16,15 @@ from recsys_pipeline_tests.landed import all_days, run_days, settings_for
 
 root, days, point, number = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 original = LocalStore.put_file
-calls = 0
+calls = itertools.count(1)
 
 
 def put_file(self, local, path):
-    global calls
-    calls += 1
-    if calls == number and point == "before":
+    call = next(calls)
+    if call == number and point == "before":
         os.kill(os.getpid(), signal.SIGKILL)
     identity = original(self, local, path)
-    if calls == number and point == "after":
+    if call == number and point == "after":
         os.kill(os.getpid(), signal.SIGKILL)
     return identity
 

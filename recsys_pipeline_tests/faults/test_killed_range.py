@@ -69,7 +69,9 @@ def test_five_sparse_years_killed_twice(tmp_path):
     rng = random.Random(5)
     busy = sorted(rng.sample(range(5 * 365), 120))
     rows = [
-        event("acme", day, rng.randrange(86_400), f"u{rng.randrange(9)}", f"i{rng.randrange(9)}", kind)
+        event(
+            "acme", day, rng.randrange(86_400), f"u{rng.randrange(9)}", f"i{rng.randrange(9)}", kind
+        )
         for day in busy
         for kind in ("view", "click", "purchase")
     ]

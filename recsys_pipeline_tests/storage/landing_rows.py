@@ -72,7 +72,7 @@ def die() -> None:
 
 
 def main(root: str, key: str, point: str, replaces: str = "") -> None:
-    """Land 40 rows under a key as `ingest` does, printing `ready` and waiting for a line first.
+    """Land 40 rows under a key as `ingest` does, writing `ready` and waiting for a line first.
 
     Args:
         root: Storage root.
@@ -93,7 +93,8 @@ def main(root: str, key: str, point: str, replaces: str = "") -> None:
 
     Landing._commit = dying_commit
     landing = Landing(root, "interactions")
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     sys.stdin.readline()
     plan = batches.plan_batch(
         landing,
@@ -106,7 +107,7 @@ def main(root: str, key: str, point: str, replaces: str = "") -> None:
         replaces=replaces or None,
     )
     if isinstance(plan, batches.AlreadyLanded):
-        print("already")
+        sys.stdout.write("already\n")
         return
 
     def frames():
@@ -116,7 +117,7 @@ def main(root: str, key: str, point: str, replaces: str = "") -> None:
                 die()
 
     done = batches.land_batch(landing, plan, frames(), start_date=DAY)
-    print("already" if isinstance(done, batches.AlreadyLanded) else "landed")
+    sys.stdout.write("already\n" if isinstance(done, batches.AlreadyLanded) else "landed\n")
 
 
 if __name__ == "__main__":

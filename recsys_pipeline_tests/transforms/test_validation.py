@@ -24,7 +24,7 @@ def _landed(rows, model=LandedInteraction):
 
 EVENTS = st.lists(
     st.builds(
-        lambda **values: event(**values),
+        event,
         tenant=st.sampled_from(["acme", "beta"]),
         day=st.integers(0, 1),
         seconds=st.integers(0, 2),
@@ -60,7 +60,13 @@ def _oracle(rows):
             rejected.add(row["position"])
             continue
         rounded = None if rating is None else round(rating * 100) / 100
-        content = (row["user_id"], row["item_id"], row["interaction_type"], row["timestamp"], rounded)
+        content = (
+            row["user_id"],
+            row["item_id"],
+            row["interaction_type"],
+            row["timestamp"],
+            rounded,
+        )
         key = (row["date"], row["tenant"], row["event_id"] or content, row["event_id"] is None)
         (duplicate if key in kept else valid).add(row["position"])
         kept.add(key)
