@@ -27,7 +27,7 @@ test-slow: setup ## run the tests marked slow
 lint: setup ## ruff and the import layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: setup ## write the formatter's and the linter's safe changes
 	@$(BIN)/ruff check --fix-only .

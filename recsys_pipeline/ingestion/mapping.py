@@ -59,7 +59,7 @@ class Format(_Table):
     @field_validator("delimiter", "quote")
     @classmethod
     def _one_byte(cls, value: str | None) -> str | None:
-        if value is not None and (not value.isascii() or value in "\r\n"):
+        if value and (not value.isascii() or value in "\r\n"):
             raise ValueError("must be one ASCII character, not a line break")
         return value
 

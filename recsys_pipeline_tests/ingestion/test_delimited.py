@@ -28,6 +28,8 @@ def test_reads_what_the_csv_module_writes(tmp_path, tiny_chunks, rows, quoting, 
     writer = csv.writer(text, quoting=quoting, lineterminator=ending)
     expected, line = [], 1
     for row in rows:
+        if quoting == csv.QUOTE_MINIMAL:  # the module leaves a carriage return unquoted
+            row = tuple(cell.replace("\r", "") for cell in row)
         before = text.tell()
         writer.writerow(row)
         text.seek(before)
@@ -120,7 +122,7 @@ def test_encodings(tmp_path, encoding):
     text = "user,city\n1,Zürich\n" if encoding != "shift_jis" else "user,city\n1,東京\n"
     path = write(tmp_path, "f.csv", text.encode(encoding))
     read, unreadable = blocks_of(path, mapping_of(f'[format]\nencoding = "{encoding}"\n'))
-    assert read["city"].to_list() == [text.split(",")[-1].strip()]
+    assert read["city"].to_list() == [text.rsplit(",", maxsplit=1)[-1].strip()]
     assert unreadable.is_empty()
 
 

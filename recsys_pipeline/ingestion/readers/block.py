@@ -59,3 +59,10 @@ def cut(text: str) -> str:
 def positions_series(values: Iterable[int]) -> pl.Series:
     """Return positions as an Int64 series."""
     return pl.Series("position", values, dtype=pl.Int64)
+
+
+def unreadable_block(unreadable: pl.DataFrame, consumed: int) -> Block:
+    """Return a block of unreadable lines alone."""
+    return Block(
+        pl.DataFrame(), positions_series([]), unreadable, complete=False, consumed=consumed
+    )

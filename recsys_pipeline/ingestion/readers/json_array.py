@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from recsys_pipeline.ingestion.readers.block import RAW_BYTES, Block
+from recsys_pipeline.ingestion.readers.block import (
+    RAW_BYTES,
+    Block,
+    unreadable_block,
+    unreadable_frame,
+)
 from recsys_pipeline.ingestion.readers.lines import CHUNK_BYTES, MAX_LINE_BYTES, TextReader
-from recsys_pipeline.ingestion.readers.objects import objects_block
+from recsys_pipeline.ingestion.readers.objects import object_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,19 +53,22 @@ def read_json_array(source: Source, encoding: str) -> Iterator[Block]:
             data += more
             elements, rest, closed = _elements(data)
             data = data[rest:]
-            if not more or len(data) > MAX_LINE_BYTES:
+            if not closed and (not more or len(data) > MAX_LINE_BYTES):
                 elements.append(data)
+                data = b""
+                closed = True
                 while text.read(CHUNK_BYTES):
                     pass
-                closed = True
-            elif closed:
-                after = data.lstrip(_BLANK)
-                while more := text.read(CHUNK_BYTES):
-                    after = after[:RAW_BYTES] or more.lstrip(_BLANK)
-                elements.append(after)
             kept = [found for element in elements if (found := element.strip(_BLANK))]
-            yield objects_block(kept, range(number + 1, number + 1 + len(kept)), stream.consumed)
+            positions = range(number + 1, number + 1 + len(kept))
+            yield from object_blocks(kept, positions, stream.consumed)
             number += len(kept)
+        after = data.lstrip(_BLANK)
+        while more := text.read(CHUNK_BYTES):
+            after = after[:RAW_BYTES] or more.lstrip(_BLANK)
+        if after:
+            bad = unreadable_frame([(number + 1, after)])
+            yield unreadable_block(bad, stream.consumed)
     finally:
         stream.close()
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys_pipeline.ingestion.readers.block import Block, positions_series, unreadable_frame
-from recsys_pipeline.ingestion.readers.lines import Chunk, LineReader
-from recsys_pipeline.ingestion.readers.objects import objects_block
+from recsys_pipeline.ingestion.readers.block import unreadable_block, unreadable_frame
+from recsys_pipeline.ingestion.readers.lines import LineReader
+from recsys_pipeline.ingestion.readers.objects import object_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from recsys_pipeline.ingestion.readers.block import Block
     from recsys_pipeline.ingestion.readers.source import Source
 
 
@@ -31,18 +32,13 @@ def read_json_lines(source: Source, encoding: str) -> Iterator[Block]:
         lines = LineReader(stream, encoding)
         while (chunk := lines.read()) is not None:
             if chunk.torn:
-                yield _torn(chunk, stream.consumed)
+                bad = unreadable_frame([(chunk.first_line, chunk.data)])
+                yield unreadable_block(bad, stream.consumed)
                 continue
             filled = np.flatnonzero(chunk.ends > chunk.starts)
             bounds = zip(chunk.starts[filled].tolist(), chunk.ends[filled].tolist(), strict=True)
             texts = [chunk.data[start:end] for start, end in bounds]
             positions = (chunk.first_line + filled).tolist()
-            yield objects_block(texts, positions, stream.consumed)
+            yield from object_blocks(texts, positions, stream.consumed)
     finally:
         stream.close()
-
-
-def _torn(chunk: Chunk, consumed: int) -> Block:
-    empty = objects_block([], [], consumed)
-    bad = unreadable_frame([(chunk.first_line, chunk.data)])
-    return Block(empty.rows, positions_series([]), bad, complete=False, consumed=consumed)

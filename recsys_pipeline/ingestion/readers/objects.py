@@ -14,57 +14,77 @@ import polars as pl
 from recsys_pipeline.ingestion.readers.block import Block, positions_series, unreadable_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+# a file whose keys are data would make a column for each
+MAX_CELLS = 20_000_000
+_DEPTH = 200
 _LONG_NUMBER = re.compile(rb"[0-9]{17}")
 
 
-def objects_block(texts: Sequence[bytes], positions: Sequence[int], consumed: int) -> Block:
+def object_blocks(
+    texts: Sequence[bytes], positions: Sequence[int], consumed: int
+) -> Iterator[Block]:
     """Parse texts that should each be one JSON object.
 
-    A text that is none (NaN included, which is no JSON) is unreadable. Numbers, booleans and
-    nested values become their JSON text, strings stay as they are, null is absent.
+    A text that is none (NaN included, which is no JSON), or is nested deeper than about 250
+    levels, is unreadable. Numbers, booleans and nested values become their JSON text, strings
+    stay as they are, null is absent.
 
     Args:
         texts: One per row.
         positions: 1-based line or element number of each.
         consumed: See `Block`.
+
+    Yields:
+        One block, or several where the objects have very many different keys.
     """
-    try:
-        # the common case: one call a row, no Python of ours
-        rows: list[Any] = list(map(orjson.loads, texts))
-        all_objects = set(map(type, rows)) <= {dict}
-        bad = [] if all_objects else [i for i, r in enumerate(rows) if type(r) is not dict]
-    except orjson.JSONDecodeError:
-        rows = [_object(text) for text in texts]
-        bad = [i for i, row in enumerate(rows) if row is None]
+    rows = _parsed(texts)
+    names = dict.fromkeys(chain.from_iterable(row for row in rows if row is not None))
+    if len(names) * len(rows) > MAX_CELLS and len(rows) > 1:
+        half = len(rows) // 2
+        yield from object_blocks(texts[:half], positions[:half], consumed)
+        yield from object_blocks(texts[half:], positions[half:], consumed)
+        return
+    bad = [i for i, row in enumerate(rows) if row is None]
     unreadable = unreadable_frame([(positions[i], texts[i]) for i in bad])
     if bad:
-        skip = set(bad)
-        good = [i for i in range(len(rows)) if i not in skip]
-        rows = [rows[i] for i in good]
+        good = [i for i, row in enumerate(rows) if row is not None]
         positions = [positions[i] for i in good]
         texts = [texts[i] for i in good]
-    columns = _columns(rows)
+    readable = [row for row in rows if row is not None]
+    columns = _columns(readable, names)
     rounded = _rounded(columns, texts)
     if rounded:
         for i in rounded:
-            rows[i] = _exact(texts[i], rows[i])
-        columns = _columns(rows)
+            readable[i] = _exact(texts[i])
+        columns = _columns(readable, names)
     series = {name: _column(values) for name, values in columns.items()}
-    frame = pl.DataFrame(series) if series else pl.DataFrame(height=len(rows))
-    return Block(frame, positions_series(positions), unreadable, complete=False, consumed=consumed)
+    frame = pl.DataFrame(series) if series else pl.DataFrame(height=len(readable))
+    yield Block(frame, positions_series(positions), unreadable, complete=False, consumed=consumed)
 
 
-def _columns(rows: list[dict[str, Any]]) -> dict[str, Sequence[Any]]:
-    shapes = set(map(tuple, rows))
-    if len(shapes) == 1:
-        return {name: list(map(itemgetter(name), rows)) for name in shapes.pop()}
-    names = dict.fromkeys(chain.from_iterable(rows))
+def _parsed(texts: Sequence[bytes]) -> list[dict[str, Any] | None]:
+    try:
+        # the common case: one call a row, no Python of ours
+        rows = list(map(orjson.loads, texts))
+    except orjson.JSONDecodeError:
+        rows = [_value(text) for text in texts]
+    if not set(map(type, rows)) <= {dict}:
+        rows = [row if isinstance(row, dict) else None for row in rows]
+    return [
+        row if row is None or _shallow(text, row) else None
+        for text, row in zip(texts, rows, strict=True)
+    ]
+
+
+def _columns(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
+    if len(set(map(tuple, rows))) == 1:
+        return {name: list(map(itemgetter(name), rows)) for name in names}
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _rounded(columns: dict[str, Sequence[Any]], texts: Sequence[bytes]) -> set[int]:
+def _rounded(columns: dict[str, list[Any]], texts: Sequence[bytes]) -> set[int]:
     """Return the rows in which an integer was too long for orjson, which reads it as a float."""
     found: set[int] = set()
     for values in columns.values():
@@ -85,19 +105,25 @@ class _Literal(str):
     __slots__ = ()
 
 
-def _exact(text: bytes, rounded: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return dict(json.loads(text, parse_int=_Literal, parse_float=_Literal))
-    except RecursionError:
-        return rounded
+def _exact(text: bytes) -> dict[str, Any]:
+    return dict(json.loads(text, parse_int=_Literal, parse_float=_Literal))
 
 
-def _object(text: bytes) -> dict[str, Any] | None:
+def _value(text: bytes) -> Any:  # noqa: ANN401  # any JSON value
     try:
-        value = orjson.loads(text)
+        return orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    return value if isinstance(value, dict) else None
+
+
+def _shallow(text: bytes, row: dict[str, Any]) -> bool:
+    if text.count(b"[") + text.count(b"{") < _DEPTH:
+        return True
+    try:
+        orjson.dumps(row)
+    except TypeError:  # orjson writes no more than 254 levels, and Python's recursion ends at 1000
+        return False
+    return True
 
 
 def _column(values: Sequence[Any]) -> pl.Series:
