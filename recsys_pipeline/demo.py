@@ -32,11 +32,12 @@ def main() -> None:
     """Generate, ingest and run, then say what was made and where."""
     from recsys_pipeline.cli.console import err, out, table
     from recsys_pipeline.errors import SettingsError
+    from recsys_pipeline.settings import dagster_home
 
-    if "DAGSTER_HOME" not in os.environ:
+    home = dagster_home()
+    if home is None:
         raise SettingsError("DAGSTER_HOME", "is not set", "Use `make demo`, or `. ./dev.env` first")
-    home = Path(os.environ["DAGSTER_HOME"])
-    start = _window(home)
+    start = _window(Path(home))
     # the settings are read when the pipeline is first imported, below
     os.environ["RECSYS_START_DATE"] = start.isoformat()
 

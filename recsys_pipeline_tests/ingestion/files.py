@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -11,6 +11,9 @@ from recsys_pipeline.ingestion.mapping import Mapping, load_mapping, parse_mappi
 from recsys_pipeline.ingestion.normalise import Receipt, normalise
 from recsys_pipeline.ingestion.readers import read_blocks
 from recsys_pipeline.ingestion.readers.source import open_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RECEIVED = datetime(2025, 6, 1, 12, tzinfo=UTC)
 START = date(2025, 1, 1)

@@ -93,7 +93,7 @@ def test_columns_keep_their_name_unless_another_field_takes_it():
 
 
 def test_a_file_without_the_columns_is_told_what_it_has():
-    with pytest.raises(MappingError, match="no column for item_id.*it has 'user_id', 'product'"):
+    with pytest.raises(MappingError, match=r"no column for item_id.*it has 'user_id', 'product'"):
         mapping_of(None).check_columns(["user_id", "product"], "f.csv", complete=True)
     with pytest.raises(MappingError, match="interaction_type or rating"):
         mapping_of(None).check_columns(["user_id", "item_id", "timestamp"], "f.csv", complete=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -90,7 +91,6 @@ def test_damaged_files_are_refused(tmp_path):
     for name, data in (("half", whole[: len(whole) // 2]), ("text", b"a,b\n1,2\n")):
         with pytest.raises(SourceError, match="Parquet file"):
             blocks_of(write(tmp_path, f"{name}.parquet", data))
+    packed = write(tmp_path, "g.parquet.gz", gzip.compress(whole))
     with pytest.raises(SourceError, match="inside gzip"):
-        import gzip
-
-        blocks_of(write(tmp_path, "g.parquet.gz", gzip.compress(whole)))
+        blocks_of(packed)

@@ -40,7 +40,7 @@ def object_blocks(
         One block, or several where the objects have very many different keys.
     """
     rows = _parsed(texts)
-    names = dict.fromkeys(chain.from_iterable(row for row in rows if row is not None))
+    names = dict.fromkeys(chain.from_iterable(filter(None, rows)))
     if len(names) * len(rows) > MAX_CELLS and len(rows) > 1:
         half = len(rows) // 2
         yield from object_blocks(texts[:half], positions[:half], consumed)
@@ -72,10 +72,16 @@ def _parsed(texts: Sequence[bytes]) -> list[dict[str, Any] | None]:
         rows = [_value(text) for text in texts]
     if not set(map(type, rows)) <= {dict}:
         rows = [row if isinstance(row, dict) else None for row in rows]
+    if _opened(b"".join(texts)) - len(texts) < _DEPTH:
+        return rows
     return [
         row if row is None or _shallow(text, row) else None
         for text, row in zip(texts, rows, strict=True)
     ]
+
+
+def _opened(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
 
 
 def _columns(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
@@ -117,7 +123,7 @@ def _value(text: bytes) -> Any:  # noqa: ANN401  # any JSON value
 
 
 def _shallow(text: bytes, row: dict[str, Any]) -> bool:
-    if text.count(b"[") + text.count(b"{") < _DEPTH:
+    if _opened(text) < _DEPTH:
         return True
     try:
         orjson.dumps(row)
