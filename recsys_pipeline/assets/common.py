@@ -29,7 +29,7 @@ def freshness() -> dg.FreshnessPolicy:
 
 def run_view(context: dg.AssetExecutionContext, pipeline: Pipeline) -> View:
     """Return the run's view; a retried step pins the landing anew."""
-    return pipeline.view(context.instance, context.run_id, repin=context.retry_number > 0)
+    return pipeline.view(context.instance, context.run.run_id, repin=context.retry_number > 0)
 
 
 def run_days(context: dg.AssetExecutionContext) -> list[date]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from recsys_pipeline.errors import MappingError
@@ -109,3 +112,12 @@ def test_the_fingerprint_tells_what_changes_the_rows():
     assert plain.fingerprint() == named.fingerprint()
     assert plain.fingerprint() != mapping_of("[ratings]\nlike_threshold = 3\n").fingerprint()
     assert plain.fingerprint() != mapping_of(None, "items").fingerprint()
+
+
+@pytest.mark.parametrize("kind", ["interactions", "items"])
+def test_the_documented_mappings_are_valid(kind):
+    text = (Path(__file__).parents[2] / "docs" / "mappings.md").read_text("utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        assert mapping_of(example, kind).columns
