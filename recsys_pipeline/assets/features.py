@@ -3,7 +3,7 @@
 import dagster as dg
 
 from recsys_pipeline.assets.common import OWNERS, PARQUET, SINGLE_RUN, run_days, run_view
-from recsys_pipeline.contract_metadata import stored
+from recsys_pipeline.contract_metadata import contract_type, stored
 from recsys_pipeline.engines.steps import features
 from recsys_pipeline.engines.view import CODE_VERSIONS
 from recsys_pipeline.partitions import daily
@@ -20,7 +20,7 @@ from recsys_pipeline.resources.pipeline import Pipeline
     owners=OWNERS,
     code_version=CODE_VERSIONS["user_features"],
     metadata=stored("user_features"),
-    dagster_type=dg.Any,
+    dagster_type=contract_type("user_features"),
 )
 def user_features(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Output[object]:
     """One row per user active on the day: features over all events up to `as_of`, the day's end.
@@ -42,7 +42,7 @@ def user_features(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.O
     owners=OWNERS,
     code_version=CODE_VERSIONS["item_features"],
     metadata=stored("item_features"),
-    dagster_type=dg.Any,
+    dagster_type=contract_type("item_features"),
 )
 def item_features(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Output[object]:
     """One row per item with events on the day: features over all events up to the day's end."""

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from recsys_pipeline.assets.common import OWNERS, PARQUET, SINGLE_RUN, run_days, run_view
-from recsys_pipeline.contract_metadata import stored
+from recsys_pipeline.contract_metadata import contract_type, stored
 from recsys_pipeline.engines.steps import samples
 from recsys_pipeline.engines.view import CODE_VERSIONS
 from recsys_pipeline.partitions import daily
@@ -20,7 +20,7 @@ from recsys_pipeline.resources.pipeline import Pipeline
     owners=OWNERS,
     code_version=CODE_VERSIONS["training_samples"],
     metadata=stored("training_samples"),
-    dagster_type=dg.Any,
+    dagster_type=contract_type("training_samples"),
 )
 def training_samples(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Output[object]:
     """Positives of the day, sampled negatives for each, and features as of before the day.

@@ -16,7 +16,7 @@ from recsys_pipeline.assets.common import (
     run_days,
     run_view,
 )
-from recsys_pipeline.contract_metadata import stored
+from recsys_pipeline.contract_metadata import contract_type, stored
 from recsys_pipeline.engines.steps import DayContent, validate
 from recsys_pipeline.engines.view import CODE_VERSIONS, QUARANTINED, VALIDATED
 from recsys_pipeline.partitions import daily
@@ -93,8 +93,7 @@ def _outs(kind: Kind, valid: str, quarantined: str) -> dict[str, dg.AssetOut]:
             description=description,
             code_version=CODE_VERSIONS[name],
             metadata=stored(name),
-            # an iterator of days: its rows are judged by the contract check, not in transit
-            dagster_type=dg.Any,
+            dagster_type=contract_type(name),
             freshness_policy=freshness() if name == "validated_interactions" else None,
             group_name="validated",
             owners=OWNERS,
