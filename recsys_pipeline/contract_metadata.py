@@ -38,7 +38,7 @@ def table_schema(asset: str) -> dg.TableSchema:
     words: dict[str, list[str]] = {}
     for rule in rules(model):
         if not rule.code.endswith(".required"):
-            words.setdefault(rule.column, []).append(rule.words)
+            words.setdefault(rule.column, []).append(rule.words.replace("`", ""))
     schema = model.to_schema()
     return dg.TableSchema(
         columns=[
@@ -75,7 +75,9 @@ def contract_type(asset: str) -> dg.DagsterType:
         frame = value.collect() if isinstance(value, pl.LazyFrame) else value
         if not isinstance(frame, pl.DataFrame):
             streamed = isinstance(frame, Iterator)
-            return dg.TypeCheck(streamed, description="a stream of days" if streamed else "no frame")
+            return dg.TypeCheck(
+                streamed, description="a stream of days" if streamed else "no frame"
+            )
         return made.type_check(context, frame)
 
     return dg.DagsterType(

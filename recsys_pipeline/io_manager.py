@@ -134,6 +134,7 @@ def partition_metadata(
     if records:
         metadata["published_at"] = max(r.published_at for r in records.values())
         metadata["data_version"] = digest(*(r.content for _, r in sorted(records.items())))
+    if any(record.file for record in records.values()):
         metadata["files"] = dg.MetadataValue.md(_files(view, asset, day, records))
     if held:
         metadata["held_tenants"] = ", ".join(held)

@@ -10,7 +10,6 @@ import warnings
 # each is pinned by a test, so that an upgrade that changes one says so
 KNOWN = (
     r"Parameter `backfill_policy` of .* is currently in beta",
-    r"Specifying a partitions_def on an AssetCheckSpec is currently in preview",
 )
 
 for message in KNOWN:

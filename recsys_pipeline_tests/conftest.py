@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
+
+REAL_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
 # partitions are made when the definitions are imported, so this stands before any test module
 for name in [n for n in os.environ if n.startswith("RECSYS_")]:
@@ -32,3 +35,11 @@ def use_root(monkeypatch):
 
     yield use
     get_settings.cache_clear()
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of public data sets beside the repository."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"the public data sets are not in {REAL_DATA}")
+    return REAL_DATA

@@ -113,21 +113,27 @@ def test_an_io_manager_may_give_each_partition_its_metadata_and_set_the_data_ver
     assert made["2025-01-02"].tags["dagster/data_version"] == "ours"
 
 
-def test_a_partitions_def_on_a_check_keeps_it_to_its_partition():
-    judged = []
+@pytest.mark.parametrize("partitioned", [True, False])
+def test_dagster_leaves_the_evaluations_of_a_partitioned_check_planned_after_a_range(partitioned):
     days = dg.DailyPartitionsDefinition("2025-01-01")
 
-    @dg.asset(partitions_def=days)
+    @dg.asset(partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run())
     def one() -> None: ...
 
-    @dg.asset_check(asset=one, partitions_def=days)
-    def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        judged.append(list(context.partition_keys))
+    @dg.asset_check(asset=one, partitions_def=days if partitioned else None)
+    def check() -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=True)
 
+    tags = {
+        "dagster/asset_partition_range_start": "2025-01-01",
+        "dagster/asset_partition_range_end": "2025-01-03",
+    }
     with dg.DagsterInstance.ephemeral() as instance:
-        dg.materialize([one, check], instance=instance, partition_key="2025-01-02")
-    assert judged == [["2025-01-02"]]
+        dg.materialize([one, check], instance=instance, tags=tags)
+        key = dg.AssetCheckKey(dg.AssetKey("one"), "check")
+        found = instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
+    statuses = sorted(record.status.value for record in found)
+    assert statuses == (["PLANNED"] * 3 if partitioned else []) + ["SUCCEEDED"]
 
 
 def test_the_silenced_warnings_still_exist():
@@ -138,10 +144,6 @@ def test_the_silenced_warnings_still_exist():
 
         @dg.asset(partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run())
         def one() -> None: ...
-
-        @dg.asset_check(asset=one, partitions_def=days)
-        def check() -> dg.AssetCheckResult:
-            return dg.AssetCheckResult(passed=True)
 
     messages = [str(w.message) for w in caught]
     unused = [p for p in KNOWN if not any(re.match(p, message) for message in messages)]

@@ -19,6 +19,7 @@ from recsys_pipeline.schemas.landing import (
     TIMESTAMP_NOT_FUTURE,
     TIMESTAMP_RANGE,
     TIMESTAMP_READABLE,
+    UPDATED_AT_READABLE,
 )
 from recsys_pipeline.schemas.quarantine import DUPLICATE, REJECTED
 
@@ -30,7 +31,6 @@ Table = Literal["interactions", "items"]
 
 # columns that a catalogue has only for their faults; empty on good rows, so defaults hold
 ITEM_EXTRAS = ("updated_at", "available")
-UPDATED_AT_READABLE = "updated_at.readable"
 _BEFORE_1970 = "1969-12-31T23:59:59.000000Z"
 _AFTER_2261 = ("2262-01-01T00:00:00.000000Z", "2345-06-07T08:09:10.000000Z")
 # whenever the file is received, this is later
@@ -61,7 +61,7 @@ class Fault:
     @property
     def parked(self) -> bool:
         """Whether the row's day can't be known, so that it lands under the day of receipt."""
-        return self.reason in (*PARKING_PROBLEMS, UPDATED_AT_READABLE)
+        return self.reason in PARKING_PROBLEMS
 
 
 def faults(table: Table, config: GeneratorConfig) -> tuple[Fault, ...]:

@@ -16,7 +16,14 @@ LINE_READABLE = "line.readable"
 TIMESTAMP_READABLE = "timestamp.readable"
 TIMESTAMP_RANGE = "timestamp.range"
 TIMESTAMP_NOT_FUTURE = "timestamp.not_future"
-PARKING_PROBLEMS = (LINE_READABLE, TIMESTAMP_READABLE, TIMESTAMP_RANGE, TIMESTAMP_NOT_FUTURE)
+UPDATED_AT_READABLE = "updated_at.readable"
+PARKING_PROBLEMS = (
+    LINE_READABLE,
+    TIMESTAMP_READABLE,
+    TIMESTAMP_RANGE,
+    TIMESTAMP_NOT_FUTURE,
+    UPDATED_AT_READABLE,
+)
 
 PROBLEM_WORDS = {
     LINE_READABLE: "must be a readable line",
@@ -26,7 +33,7 @@ PROBLEM_WORDS = {
     "rating.readable": "must be a number",
     "price.readable": "must be a number",
     "available.readable": "must be true or false",
-    "updated_at.readable": "must be a readable time",
+    UPDATED_AT_READABLE: "must be a readable time",
 }
 
 

@@ -44,12 +44,18 @@ class ObjectStore(Protocol):
         """Return an object's bytes, or None where there is none."""
         ...
 
-    def write(self, path: str, data: bytes) -> None:
-        """Replace an object as a whole."""
+    def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        """Replace an object as a whole.
+
+        Without `durable` it may be lost, or found torn, after a power failure.
+        """
         ...
 
-    def put_file(self, local: Path, path: str) -> Identity:
-        """Move a finished local file to a path as a whole."""
+    def put_file(self, local: Path, path: str, *, durable: bool = True) -> Identity:
+        """Move a finished local file to a path as a whole.
+
+        Without `durable` a power failure may bring back what was there before.
+        """
         ...
 
     def delete(self, path: str) -> None:
@@ -93,20 +99,27 @@ class LocalStore:
         except FileNotFoundError:
             return None
 
-    def write(self, path: str, data: bytes) -> None:
-        """Replace an object as a whole."""
+    def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        """Replace an object as a whole; without `durable` nothing is synced."""
         temporary = self.temporary()
         temporary.write_bytes(data)
-        self.put_file(temporary, path)
+        if durable:
+            self.put_file(temporary, path)
+        else:
+            self._rename(temporary, path)
 
-    def put_file(self, local: Path, path: str) -> Identity:
-        """Sync a file and rename it to its place, then sync the folder."""
+    def put_file(self, local: Path, path: str, *, durable: bool = True) -> Identity:
+        """Sync a file and rename it to its place; with `durable` sync the folder too."""
+        _sync(local)
+        target = self._rename(local, path)
+        if durable:
+            _sync(target.parent)
+        return _local_identity(target)
+
+    def _rename(self, local: Path, path: str) -> Path:
         target = self._path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sync(local)
-        local.replace(target)
-        _sync(target.parent)
-        return _local_identity(target)
+        return local.replace(target)
 
     def delete(self, path: str) -> None:
         """Remove an object and the folders that it leaves empty."""
@@ -190,11 +203,11 @@ class S3Store:
         except FileNotFoundError:
             return None
 
-    def write(self, path: str, data: bytes) -> None:
-        """Put an object: S3 shows it as a whole or not at all."""
+    def write(self, path: str, data: bytes, *, durable: bool = True) -> None:  # noqa: ARG002
+        """Put an object: S3 shows it as a whole or not at all, and always durably."""
         self._fs.pipe_file(self.uri(path), data)
 
-    def put_file(self, local: Path, path: str) -> Identity:
+    def put_file(self, local: Path, path: str, *, durable: bool = True) -> Identity:  # noqa: ARG002
         """Upload a file (multipart when large; nothing is visible until it is complete)."""
         self._fs.put_file(str(local), self.uri(path))
         local.unlink()

@@ -117,7 +117,7 @@ class ParquetStore:
             content.inputs,
             pin,
             rows=content.frame.height,
-            file=self.objects.put_file(temporary, path),
+            file=self.objects.put_file(temporary, path, durable=False),
             content=version.hexdigest(),
             published_inputs=content.rows_inputs or content.inputs,
             published_at=now,

@@ -83,7 +83,11 @@ class Records:
         data = self._store.read(record_file(asset, day))
         if data is None:
             return None
-        return {tenant: _decode(entry) for tenant, entry in json.loads(data).items()}
+        try:
+            entries = json.loads(data)
+        except ValueError:
+            return None  # torn by a power failure: the day counts as never published
+        return {tenant: _decode(entry) for tenant, entry in entries.items()}
 
     def days(self, asset: str, days: Collection[date]) -> dict[Partition, Record]:
         """Return the records of many days."""
@@ -103,4 +107,5 @@ class Records:
     def write(self, asset: str, day: date, entries: dict[str, Record]) -> None:
         """Replace the records of a day; the caller holds its lock."""
         encoded = {tenant: asdict(entries[tenant]) for tenant in sorted(entries)}
-        self._store.write(record_file(asset, day), json.dumps(encoded).encode())
+        # all of it can be made again from the landing: not worth a sync
+        self._store.write(record_file(asset, day), json.dumps(encoded).encode(), durable=False)

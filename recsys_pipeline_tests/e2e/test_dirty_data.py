@@ -88,7 +88,12 @@ def _span(first, last):
 
 @pytest.mark.parametrize(
     ("file_format", "more"),
-    [("csv", {}), ("csv", {"compress": "gzip", "event_ids": False}), ("jsonl", {}), ("parquet", {})],
+    [
+        ("csv", {}),
+        ("csv", {"compress": "gzip", "event_ids": False}),
+        ("jsonl", {}),
+        ("parquet", {}),
+    ],
     ids=["csv", "csv-gzip-no-event-ids", "jsonl", "parquet"],
 )
 def test_every_injected_row_is_in_quarantine_under_its_reason(tmp_path, file_format, more):
@@ -134,7 +139,9 @@ def test_the_same_through_dagster_with_every_check_green(tmp_path, use_root):
     assert 3.5 < negatives.height / positives.height <= 4
     events = pl.read_parquet(root / "validated_interactions/**/*.parquet", hive_partitioning=True)
     assert set(per_user) <= set(events.get_column("user_id"))
-    assert samples.filter(pl.col("date") == START).get_column("user_total_interactions").null_count()
+    assert (
+        samples.filter(pl.col("date") == START).get_column("user_total_interactions").null_count()
+    )
 
 
 def test_the_same_file_again_changes_nothing(tmp_path):

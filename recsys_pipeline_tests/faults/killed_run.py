@@ -15,19 +15,19 @@ from recsys_pipeline.storage.objects import LocalStore
 from recsys_pipeline_tests.landed import all_days, run_days, settings_for
 
 root, days, point, number = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-original = LocalStore.put_file
+original = LocalStore._rename
 calls = itertools.count(1)
 
 
-def put_file(self, local, path):
+def rename(self, local, path):
     call = next(calls)
     if call == number and point == "before":
         os.kill(os.getpid(), signal.SIGKILL)
-    identity = original(self, local, path)
+    target = original(self, local, path)
     if call == number and point == "after":
         os.kill(os.getpid(), signal.SIGKILL)
-    return identity
+    return target
 
 
-LocalStore.put_file = put_file
+LocalStore._rename = rename
 run_days(settings_for(root, chunk_rows=40), all_days(days))
