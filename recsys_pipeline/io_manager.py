@@ -54,9 +54,11 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         except StaleInputError as error:
             # the landing moved on under this run: pin it anew and start over
             raise dg.RetryRequested(max_retries=MAX_STALE_RETRIES) from error
+        by_day: dict[date, dict[str, Record]] = {}
+        for (day, tenant), record in records.items():
+            by_day.setdefault(day, {})[tenant] = record
         for day in days:
-            of_day = {t: r for (d, t), r in records.items() if d == day}
-            metadata = partition_metadata(view, asset, day, of_day)
+            metadata = partition_metadata(view, asset, day, by_day.get(day, {}))
             if day == days[-1] and (lineage := column_lineage(asset)) is not None:
                 metadata["dagster/column_lineage"] = lineage
             step.add_asset_metadata(

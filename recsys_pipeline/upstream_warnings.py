@@ -8,9 +8,7 @@ from __future__ import annotations
 import warnings
 
 # each is pinned by a test, so that an upgrade that changes one says so
-KNOWN = (
-    r"Parameter `backfill_policy` of .* is currently in beta",
-)
+KNOWN = (r"Parameter `backfill_policy` of .* is currently in beta",)
 
 for message in KNOWN:
     warnings.filterwarnings("ignore", message=message)

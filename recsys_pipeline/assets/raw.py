@@ -4,6 +4,8 @@ Every ingestion path commits to the Delta tables `raw_interactions` and `raw_ite
 a day records which version, how many rows and whose they are.
 """
 
+from datetime import date
+
 import dagster as dg
 
 from recsys_pipeline.assets.common import (
@@ -17,7 +19,7 @@ from recsys_pipeline.contract_metadata import stored
 from recsys_pipeline.engines.view import CODE_VERSIONS, digest
 from recsys_pipeline.partitions import daily
 from recsys_pipeline.resources.pipeline import Pipeline
-from recsys_pipeline.storage.landing import Kind
+from recsys_pipeline.storage.landing import Kind, LandedContent
 
 
 def _record(context: dg.AssetExecutionContext, pipeline: Pipeline, kind: Kind) -> str:
@@ -25,8 +27,11 @@ def _record(context: dg.AssetExecutionContext, pipeline: Pipeline, kind: Kind) -
     landed = view.landed(kind)
     sizes = view.snapshots[kind].bytes_by_day()
     contents: list[str] = []
+    by_day: dict[date, dict[str, LandedContent]] = {}
+    for (day, tenant), found in sorted(landed.items()):
+        by_day.setdefault(day, {})[tenant] = found
     for day in run_days(context):
-        of_day = {tenant: found for (d, tenant), found in sorted(landed.items()) if d == day}
+        of_day = by_day.get(day, {})
         contents += [f"{day}{tenant}{found.content}" for tenant, found in of_day.items()]
         table = "\n".join(
             ["| tenant | rows |", "|---|---:|"]

@@ -10,7 +10,6 @@ import polars as pl
 
 from recsys_pipeline.checks.common import daily_check, partitions, table
 from recsys_pipeline.engines.view import View
-from recsys_pipeline.transforms.catalogue import catalogue_as_of
 
 WEEK = 7
 WARN = dg.AssetCheckSeverity.WARN
@@ -99,30 +98,28 @@ def _unknown_items(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(
             passed=True, severity=WARN, description="No tenant has a catalogue"
         )
-    items = view.valid("items", catalogue)
+    known = (
+        view.valid("items", catalogue)
+        .group_by("tenant", "item_id")
+        .agg(pl.col("date").min().alias("known_from"))
+    )
     with_catalogue = {tenant for _, tenant in catalogue}
-    over = []
+    unknown_item = pl.col("known_from").is_null() | (pl.col("known_from") > pl.col("date"))
+    shares = (
+        view.valid("interactions", [p for p in found if p[1] in with_catalogue])
+        .join(known, on=["tenant", "item_id"], how="left")
+        .group_by("date", "tenant")
+        .agg(pl.len().alias("rows"), unknown_item.sum().alias("unknown"))
+        .sort("date", "tenant")
+        .collect()
+    )
     total = unknown_total = 0
-    for day in days:
-        of_day = [p for p in found if p[0] == day and p[1] in with_catalogue]
-        if not of_day:
-            continue
-        known = catalogue_as_of(items, day).select("tenant", "item_id")
-        shares = (
-            view.valid("interactions", of_day)
-            .join(
-                known.with_columns(pl.lit(1).alias("known")), on=["tenant", "item_id"], how="left"
-            )
-            .group_by("tenant")
-            .agg(pl.len().alias("rows"), pl.col("known").is_null().sum().alias("unknown"))
-            .sort("tenant")
-            .collect()
-        )
-        for tenant, rows, unknown in shares.iter_rows():
-            total += rows
-            unknown_total += unknown
-            if unknown / rows > view.config(tenant).unknown_item_limit:
-                over.append((day.isoformat(), tenant, unknown, rows, f"{unknown / rows:.1%}"))
+    over = []
+    for day, tenant, rows, unknown in shares.iter_rows():
+        total += rows
+        unknown_total += unknown
+        if unknown / rows > view.config(tenant).unknown_item_limit:
+            over.append((day.isoformat(), tenant, unknown, rows, f"{unknown / rows:.1%}"))
     share = unknown_total / total if total else 0.0
     metadata: dict[str, object] = {"unknown_item_share": share, "rows": total}
     if over:

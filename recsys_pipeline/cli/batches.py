@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from recsys_pipeline.cli.console import out, table
+
 if TYPE_CHECKING:
     from datetime import date
 
@@ -20,16 +22,19 @@ BatchId = Annotated[str, typer.Argument(metavar="ID", help="Batch id, as `list` 
 
 @app.command("list")
 def list_(
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's batches.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this tenant's batches.")
+    ] = None,
     kind: Annotated[
         Literal["interactions", "items"] | None, typer.Option(help="Only batches of this kind.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """List batches, latest first."""
-    from rich.console import Console
+    """List batches, latest first.
+
+    Example: `recsys batches list --tenant acme`
+    """
     from rich.markup import escape
-    from rich.table import Table
 
     from recsys_pipeline.ingestion.batches import list_batches
     from recsys_pipeline.settings import get_settings
@@ -44,30 +49,32 @@ def list_(
     if not found:
         typer.echo("No batches. Ingest a file with: recsys ingest interactions FILE --tenant NAME")
         return
-    table = Table("Batch", "State", "Tenant", "Kind", "Received (UTC)", "Rows", "Days", "Source")
-    for status in found:
-        batch = status.batch
-        table.add_row(
-            batch.batch_id,
+    columns = ("batch", "state", "tenant", "kind", "received (UTC)", "rows", "days", "source")
+    rows = [
+        (
+            status.batch.batch_id,
             status.state,
-            batch.tenant,
-            batch.kind,
-            f"{batch.received_at:%Y-%m-%d %H:%M:%S}",
-            f"{batch.counts.landed:,}" if batch.counts else "-",
-            _span(batch),
-            escape(batch.source),
+            status.batch.tenant,
+            status.batch.kind,
+            f"{status.batch.received_at:%Y-%m-%d %H:%M:%S}",
+            status.batch.counts.landed if status.batch.counts else "",
+            _span(status.batch),
+            escape(status.batch.source),
         )
-    Console().print(table)
+        for status in found
+    ]
+    out.print(table("", columns, rows, whole=("batch",)))
 
 
 @app.command("show")
 def show(
-    batch_id: BatchId, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+    batch_id: BatchId, json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False
 ) -> None:
-    """Show one batch: where it came from, and what became of its rows."""
-    from rich.console import Console
+    """Show one batch: where it came from, and what became of its rows.
+
+    Example: `recsys batches show 0123456789abcdef-1`
+    """
     from rich.markup import escape
-    from rich.table import Table
 
     from recsys_pipeline.ingestion.batches import show_batch
     from recsys_pipeline.settings import get_settings
@@ -77,10 +84,10 @@ def show(
     if json:
         _print_json(status)
         return
-    table = Table(show_header=False)
-    for name, value in _facts(status):
-        table.add_row(name, escape(value))
-    Console().print(table)
+    facts = _facts(status)
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        out.print(f"[bold]{name:<{width}}[/bold]  {escape(value)}", soft_wrap=True)
 
 
 @app.command("retract")
@@ -88,7 +95,12 @@ def retract(
     batch_id: BatchId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
-    """Withdraw a batch: its rows leave the landing zone in one transaction."""
+    """Withdraw a batch: its rows leave the landing zone in one transaction.
+
+    What was made of them is stale until the next run.
+
+    Example: `recsys batches retract 0123456789abcdef-1`
+    """
     from recsys_pipeline.ingestion.batches import retract_batch, show_batch
     from recsys_pipeline.settings import get_settings
 

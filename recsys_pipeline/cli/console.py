@@ -5,22 +5,50 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Return a Rich table; columns of numbers are right-aligned with thousands separators."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    whole: Collection[str] = (),
+) -> Table:
+    """Return a Rich table.
+
+    Columns of numbers are right-aligned with thousands separators. Words are broken over lines
+    where the terminal is narrow, never cut.
+
+    Args:
+        title: Its title; none when empty.
+        columns: Names of the columns.
+        rows: Values by row.
+        whole: Columns that keep their lines, because their values are copied.
+    """
+    made = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for index, name in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) or row[index] == "" for row in rows)
-        made.add_column(name, justify="right" if numeric else "left")
+        made.add_column(
+            name,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=numeric or name in whole,
+        )
     for row in rows:
         made.add_row(*(f"{v:,}" if isinstance(v, int) else str(v) for v in row))
     return made

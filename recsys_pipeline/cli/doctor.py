@@ -15,9 +15,11 @@ _SIGNS = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "wrong": 
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check this machine, the installation, the settings and the services they name.
+    """Check this machine, the installation, the settings and the services that they name.
 
     Exit code 1 when something is wrong; a warning alone leaves it at 0.
+
+    Example: `recsys doctor`
     """
     from recsys_pipeline.maintenance.doctor import examine
 

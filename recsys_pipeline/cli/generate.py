@@ -69,7 +69,10 @@ def generate(
         str, typer.Option(help="Tenant in the printed commands; the data don't depend on it.")
     ] = "demo",
 ) -> None:
-    """Write synthetic events and a catalogue to try the pipeline with."""
+    """Write synthetic events and a catalogue to try the pipeline with.
+
+    Example: `recsys generate --start 2025-01-01 --days 7 --events 5000 --dirty 0.02`
+    """
     from recsys_pipeline.generator.generate import generate as write_files
     from recsys_pipeline.tenants import check_name
 

@@ -7,11 +7,24 @@ import sys
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer import Context
+from typer.core import TyperGroup
 
 from recsys_pipeline.cli import batches, doctor, generate, ingest, quarantine, run, status
 from recsys_pipeline.errors import RecsysError
 
+# as they are used, one after the other; typer alone would list groups after commands
+ORDER = ("generate", "ingest", "run", "status", "batches", "quarantine", "doctor")
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: Context) -> list[str]:  # type: ignore[override]  # its public name
+        found = super().list_commands(ctx)
+        return sorted(found, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
 app = typer.Typer(
+    cls=_InOrder,
     name="recsys",
     help="Events in, training samples out: generate, ingest and run the pipeline.",
     no_args_is_help=True,

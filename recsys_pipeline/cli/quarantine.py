@@ -18,7 +18,7 @@ Kind = Literal["interactions", "items"]
 
 @app.command("list")
 def list_(
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant.")] = None,
     kind: Annotated[Kind, typer.Option(help="Events or catalogue items.")] = "interactions",
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
@@ -54,10 +54,12 @@ def list_(
 
 @app.command()
 def accept(
-    tenant: Annotated[str, typer.Option(help="Tenant of the held day.")],
-    day: Annotated[str, typer.Option("--date", help="The held day (UTC).")],
+    tenant: Annotated[str, typer.Option(metavar="NAME", help="Tenant of the held day.")],
+    day: Annotated[str, typer.Option("--date", metavar="YYYY-MM-DD", help="The held day (UTC).")],
     kind: Annotated[Kind, typer.Option(help="Events or catalogue items.")] = "interactions",
-    reason: Annotated[str, typer.Option(help="Why; kept with the acceptance.")] = "",
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; kept with the acceptance.")
+    ] = "",
     run: Annotated[bool, typer.Option(help="Recompute what follows at once.")] = True,
 ) -> None:
     """Let a held day by: publish its valid rows, although many were rejected.

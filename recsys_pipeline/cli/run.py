@@ -22,13 +22,18 @@ def _day(value: str | None, name: str) -> date | None:
 
 def run(
     first: Annotated[
-        str | None, typer.Option("--from", help="First day (UTC); default: the start date.")
+        str | None,
+        typer.Option(
+            "--from", metavar="YYYY-MM-DD", help="First day (UTC); default: the start date."
+        ),
     ] = None,
     last: Annotated[
-        str | None, typer.Option("--to", help="Last day (UTC); default: today.")
+        str | None,
+        typer.Option("--to", metavar="YYYY-MM-DD", help="Last day (UTC); default: today."),
     ] = None,
     tenant: Annotated[
-        list[str] | None, typer.Option(help="Only this tenant; may be given more than once.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this tenant; may be given more than once."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Make everything anew, even what is current.")

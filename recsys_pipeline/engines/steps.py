@@ -100,6 +100,13 @@ def _tenants(view: View, kind: Kind, asset: str, days: Collection[date]) -> list
     return sorted(found)
 
 
+def _tenants_by_day(partitions: Iterable[Partition]) -> dict[date, list[str]]:
+    found: dict[date, list[str]] = {}
+    for day, tenant in partitions:
+        found.setdefault(day, []).append(tenant)
+    return found
+
+
 def validate(
     view: View, kind: Kind, days: Sequence[date], *, force: bool = False
 ) -> Iterator[tuple[DayContent, DayContent]]:
@@ -118,11 +125,12 @@ def validate(
         rows = _by_partition(made.valid) if made else {}
         bad = _by_partition(made.quarantined) if made else {}
         counts = _split_counts(made) if made else {}
+        tenants = _tenants_by_day(todo)
         for day in chunk:
             good_day: dict[str, Content] = {}
             bad_day: dict[str, Content] = {}
-            for partition in (p for p in todo if p[0] == day):
-                tenant = partition[1]
+            for tenant in tenants.get(day, ()):
+                partition = (day, tenant)
                 count = counts.get(partition, _NOTHING)
                 inputs = view.validated_inputs(kind, partition)
                 held = view.is_held(kind, partition, count)
@@ -203,13 +211,13 @@ def features(
         frame, read = compute_features(view, side, list(todo))
         rows = _by_partition(frame)
         view.confirm(VALIDATED["interactions"], read)
+        tenants = _tenants_by_day(todo)
         for day in chunk:
             yield DayContent(
                 day,
                 {
-                    p[1]: Content(rows.get(p, frame.clear()), inputs)
-                    for p, inputs in todo.items()
-                    if p[0] == day
+                    tenant: Content(rows.get((day, tenant), frame.clear()), todo[day, tenant])
+                    for tenant in tenants.get(day, ())
                 },
             )
 
@@ -319,8 +327,9 @@ def samples(view: View, days: Sequence[date], *, force: bool = False) -> Iterato
             if force or not _is_current(view, SAMPLES, partition, inputs):
                 todo[partition] = inputs
         contents = _draw(view, todo) if todo else {}
+        tenants = _tenants_by_day(todo)
         for day in chunk:
-            yield DayContent(day, {p[1]: c for p, c in contents.items() if p[0] == day})
+            yield DayContent(day, {t: contents[day, t] for t in tenants.get(day, ())})
 
 
 def _draw(view: View, todo: Mapping[Partition, str]) -> dict[Partition, Content]:

@@ -10,6 +10,7 @@ import pytest
 from recsys_pipeline.engines.pending import pending_days, standings
 from recsys_pipeline.engines.steps import publish, validate
 from recsys_pipeline.engines.view import VALIDATED
+from recsys_pipeline.errors import RecsysError
 from recsys_pipeline.storage.landing import Landing
 from recsys_pipeline_tests.landed import (
     START,
@@ -184,16 +185,16 @@ def test_a_killed_validation_goes_on_where_it_was(tmp_path):
         land(tmp_path, _events("acme", day), f"d{day}")
     view = view_of(config)
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def killed():
         for number, (good, _) in enumerate(validate(view, "interactions", all_days(6))):
             if number == 5:
-                raise Killed
+                raise KilledError
             yield good
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         publish(view, VALIDATED["interactions"], killed())
     todo = [
         len(good.contents) for good, _ in validate(view_of(config), "interactions", all_days(6))
@@ -354,7 +355,7 @@ def test_acceptance_covers_the_share_that_the_day_has_now(tmp_path, use_root):
     land(tmp_path, _bad("acme", 0, 200), "worse")
     try:
         accept("acme", START.isoformat(), "interactions", "seen", run=False)
-    except Exception:
+    except RecsysError:
         return  # refusing a day that has moved on is as good
     run_days(config, all_days(1))
     assert not view_of(config).records("validated_interactions", START)["acme"].held
@@ -371,7 +372,9 @@ def test_parked_rows_of_one_day_do_not_read_the_whole_landing(tmp_path, monkeypa
     files = []
     real = LandingSnapshot._read
     monkeypatch.setattr(
-        LandingSnapshot, "_read", lambda self, found: files.append(found.height) or real(self, found)
+        LandingSnapshot,
+        "_read",
+        lambda self, found: files.append(found.height) or real(self, found),
     )
     _parked(view, [START + timedelta(days=2)])
     assert sum(files) < 10
