@@ -30,7 +30,7 @@ def _window(home: Path) -> date:
 
 def main() -> None:
     """Generate, ingest and run, then say what was made and where."""
-    from recsys_pipeline.cli.console import err, out, table
+    from recsys_pipeline.cli.console import err, out
     from recsys_pipeline.errors import SettingsError
     from recsys_pipeline.settings import dagster_home
 
@@ -87,18 +87,21 @@ def main() -> None:
     for asset, check, words in failed:
         out.print(f"[yellow]![/yellow] {asset} · {check}: {words}")
     if not days:
-        out.print("Everything was landed and current already. `make clean` starts over.")
-    out.print(table("", ("next", "command"), _NEXT))
+        out.print("Everything was landed and current already. `make clean-data` starts over.")
+    for words, command in _NEXT:
+        # a command that is broken over lines can't be pasted
+        out.print(f"[bold]{words:<18}[/bold] {command}", soft_wrap=True)
 
 
 _STEPS = (
     "raw_interactions", "raw_items", "split_interactions", "split_items", "user_features",
     "item_features", "training_samples",
 )  # fmt: skip
+_READ = "python -c \"import polars as pl; print(pl.read_parquet('data/training_samples/'))\""
 _NEXT = [
-    ("open the UI", "make dev, then http://127.0.0.1:3000"),
-    ("see what is where", "source dev.env; recsys status"),
-    ("read the samples", "duckdb -c \"FROM 'data/training_samples/**/*.parquet' LIMIT 5\""),
+    ("open the UI", "make dev, then http://127.0.0.1:3000/asset-groups"),
+    ("see what is where", ". ./dev.env; recsys status"),
+    ("read the samples", _READ),
 ]
 
 
@@ -108,11 +111,10 @@ def _report(seconds: dict[str, float], total: float) -> None:
     from recsys_pipeline.resources.pipeline import open_view
 
     view = open_view()
-    rows: list[tuple[str, int, int, str]] = []
+    rows: list[tuple[str, int, int]] = []
     for kind in ("items", "interactions"):
         landed = view.landed(kind)
-        root = view.store.objects.uri(f"raw_{kind}")
-        rows.append((f"raw_{kind}", sum(c.rows for c in landed.values()), len(landed), root))
+        rows.append((f"raw_{kind}", sum(c.rows for c in landed.values()), len(landed)))
     reasons: dict[str, int] = {}
     for asset in STORED:
         found = [
@@ -121,16 +123,18 @@ def _report(seconds: dict[str, float], total: float) -> None:
             for record in view.records(asset, day).values()
         ]
         files = [record for record in found if record.file]
-        rows.append((asset, sum(r.rows for r in found), len(files), view.store.objects.uri(asset)))
+        rows.append((asset, sum(r.rows for r in found), len(files)))
         if asset.startswith("quarantined"):
             for record in found:
                 for reason, count in record.counts.get("reasons", {}).items():
                     reasons[reason] = reasons.get(reason, 0) + count
-    out.print(table("Rows by layer", ("layer", "rows", "files", "where"), rows))
+    out.print(table("Rows by layer", ("layer", "rows", "files"), rows))
+    where = view.store.objects.uri("LAYER/date=2025-01-31/tenant=NAME/part-0.parquet")
+    out.print(f"Files are {where}\n", soft_wrap=True)
     by_count = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    out.print(table("Quarantine by reason", ("reason", "rows"), by_count))
+    out.print(table("Quarantine by reason", ("reason", "rows"), by_count), "")
     laps = [(step, f"{spent:.1f}") for step, spent in seconds.items()]
-    out.print(table("Seconds by step", ("step", "seconds"), [*laps, ("total", f"{total:.1f}")]))
+    out.print(table("Seconds by step", ("step", "seconds"), [*laps, ("total", f"{total:.1f}")]), "")
 
 
 if __name__ == "__main__":

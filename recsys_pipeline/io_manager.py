@@ -12,8 +12,9 @@ import dagster as dg
 import polars as pl
 
 from recsys_pipeline.contract_metadata import column_lineage
-from recsys_pipeline.engines.steps import DayContent, publish
-from recsys_pipeline.engines.view import View, digest
+from recsys_pipeline.engines.effective import digest
+from recsys_pipeline.engines.publication import DayContent, publish
+from recsys_pipeline.engines.view import View
 from recsys_pipeline.errors import StaleInputError, StorageError
 from recsys_pipeline.partitions import days_of
 from recsys_pipeline.resources.pipeline import Pipeline
@@ -84,7 +85,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             partitions += [
                 (day, tenant)
                 for tenant, record in records.items()
-                if record.file and (view.tenants is None or tenant in view.tenants)
+                if record.file and view.serves(tenant)
             ]
         schema = frame_schema(CONTRACTS[asset]) if asset in CONTRACTS else None
         return view.store.scan(asset, partitions, schema)
@@ -99,7 +100,8 @@ def _by_day(
 ) -> Iterator[DayContent]:
     """Split a plain frame into the run's days; a tenant that has lost its rows loses its file."""
     lazy = frame.lazy()
-    others = lazy.filter(~pl.col("date").is_in(days)).select("date").head(1).collect()
+    foreign = pl.col("date").is_null() | ~pl.col("date").is_in(days)
+    others = lazy.filter(foreign).select("date").head(1).collect()
     if others.height:
         raise StorageError(
             asset, f"has rows of {others.item()}, which this run does not make", "Filter by date"
@@ -113,7 +115,7 @@ def _by_day(
                 asset, f"has rows of tenant {min(extra)!r}, outside this run", "Filter by tenant"
             )
         gone = set(view.records(asset, day)) - set(tenants)
-        tenants |= {t: rows.clear() for t in gone if view.tenants is None or t in view.tenants}
+        tenants |= {t: rows.clear() for t in gone if view.serves(t)}
         contents = {
             tenant: Content(part, digest(part.hash_rows().sum(), part.height))
             for tenant, part in tenants.items()

@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from recsys_pipeline.errors import RecsysError, SettingsError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import dagster as dg
 
 POLL_SECONDS = 0.5
+# a temporary file this old belongs to a run that was killed
+LEFTOVER_AGE = timedelta(days=1)
 
 # called with a step's name and the number of steps that have ended
 Report = Callable[[str, int], None]
@@ -98,11 +101,10 @@ def days_to_run(first: date, last: date, tenants: Sequence[str], *, force: bool)
     from recsys_pipeline.resources.pipeline import open_view
 
     view = open_view(None, list(tenants))
-    days = (
-        {*view.landed_days("interactions"), *view.landed_days("items")}
-        if force
-        else set(pending_days(view))
-    )
+    view.store.objects.sweep(LEFTOVER_AGE)
+    days = set(pending_days(view))
+    if force:
+        days |= {*view.landed_days("interactions"), *view.landed_days("items")}
     return sorted(day for day in days if first <= day <= last)
 
 

@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from recsys_pipeline.engines.pending import STORED
-from recsys_pipeline.engines.steps import features, publish, samples, validate
-from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
+from recsys_pipeline.engines.publication import publish
+from recsys_pipeline.engines.steps import features, samples, validated_days
+from recsys_pipeline.engines.view import VALIDATED, View
 from recsys_pipeline.schemas.landing import LandedInteraction, LandedItem
 from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.settings import Settings
@@ -120,9 +121,7 @@ def run_days(settings: Settings, days, tenants=None, *, force=False, steps=None)
     wanted = sorted(days)
     for step in steps or ("items", "interactions", "user", "item", "samples"):
         if step in ("items", "interactions"):
-            pairs = list(validate(view, step, wanted, force=force))
-            publish(view, VALIDATED[step], [good for good, _ in pairs])
-            publish(view, QUARANTINED[step], [bad for _, bad in pairs])
+            publish(view, VALIDATED[step], validated_days(view, step, wanted, force=force))
         elif step == "samples":
             publish(view, "training_samples", samples(view, wanted, force=force))
         else:

@@ -16,7 +16,7 @@ from recsys_pipeline.assets.common import (
     run_view,
 )
 from recsys_pipeline.contract_metadata import stored
-from recsys_pipeline.engines.view import CODE_VERSIONS, digest
+from recsys_pipeline.engines.effective import CODE_VERSIONS, digest
 from recsys_pipeline.partitions import daily
 from recsys_pipeline.resources.pipeline import Pipeline
 from recsys_pipeline.storage.landing import Kind, LandedContent
@@ -26,6 +26,8 @@ def _record(context: dg.AssetExecutionContext, pipeline: Pipeline, kind: Kind) -
     view = run_view(context, pipeline)
     landed = view.landed(kind)
     sizes = view.snapshots[kind].bytes_by_day()
+    if refused := sorted(view.refused):
+        context.log.warning("not run, absent from tenants.toml: %s", ", ".join(refused))
     contents: list[str] = []
     by_day: dict[date, dict[str, LandedContent]] = {}
     for (day, tenant), found in sorted(landed.items()):

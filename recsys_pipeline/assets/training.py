@@ -4,8 +4,8 @@ import dagster as dg
 
 from recsys_pipeline.assets.common import OWNERS, PARQUET, SINGLE_RUN, run_days, run_view
 from recsys_pipeline.contract_metadata import contract_type, stored
+from recsys_pipeline.engines.effective import CODE_VERSIONS
 from recsys_pipeline.engines.steps import samples
-from recsys_pipeline.engines.view import CODE_VERSIONS
 from recsys_pipeline.partitions import daily
 from recsys_pipeline.resources.pipeline import Pipeline
 

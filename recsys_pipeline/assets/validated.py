@@ -1,12 +1,8 @@
 """Step 2: landed rows split into valid rows and quarantine, with a reason for each of the latter."""
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import dagster as dg
-import polars as pl
 
 from recsys_pipeline.assets.common import (
     OWNERS,
@@ -17,12 +13,13 @@ from recsys_pipeline.assets.common import (
     run_view,
 )
 from recsys_pipeline.contract_metadata import contract_type, stored
-from recsys_pipeline.engines.steps import DayContent, validate
-from recsys_pipeline.engines.view import CODE_VERSIONS, QUARANTINED, VALIDATED
+from recsys_pipeline.engines.effective import CODE_VERSIONS
+from recsys_pipeline.engines.publication import DayContent
+from recsys_pipeline.engines.steps import validated_days
+from recsys_pipeline.engines.view import QUARANTINED, VALIDATED
 from recsys_pipeline.partitions import daily
 from recsys_pipeline.resources.pipeline import Pipeline
 from recsys_pipeline.storage.landing import Kind
-from recsys_pipeline.storage.parquet_store import Content
 
 _HELD = (
     "A (day, tenant) whose share of rejected rows is over its limit is *held*: nothing new of it "
@@ -30,60 +27,14 @@ _HELD = (
 )
 
 
-class _Spill:
-    """Keeps the quarantine on disk while the valid rows of a range are published."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._days: list[DayContent] = []
-
-    def add(self, day: DayContent) -> None:
-        contents = {}
-        for tenant, content in day.contents.items():
-            if content.frame is not None:
-                content.frame.write_ipc(self._file(day, tenant))
-            contents[tenant] = Content(None, content.inputs, None, content.counts)
-        self._days.append(DayContent(day.day, contents))
-
-    def __iter__(self) -> Iterator[DayContent]:
-        for day in self._days:
-            yield DayContent(
-                day.day,
-                {
-                    tenant: Content(
-                        pl.read_ipc(self._file(day, tenant)),
-                        content.inputs,
-                        None,
-                        content.counts,
-                    )
-                    for tenant, content in day.contents.items()
-                },
-            )
-
-    def _file(self, day: DayContent, tenant: str) -> Path:
-        return self._folder / f"{day.day}-{tenant}.arrow"
-
-
-@contextmanager
-def _spill() -> Iterator[_Spill]:
-    with tempfile.TemporaryDirectory(prefix="recsys-quarantine-") as folder:
-        yield _Spill(Path(folder))
-
-
 def _split(
     context: dg.AssetExecutionContext, pipeline: Pipeline, kind: Kind
 ) -> Iterator[dg.Output[object]]:
     view = run_view(context, pipeline)
-    with _spill() as spill:
-
-        def valid() -> Iterator[DayContent]:
-            days = run_days(context)
-            for good, bad in validate(view, kind, days, force=pipeline.force):
-                spill.add(bad)
-                yield good
-
-        yield dg.Output(valid(), VALIDATED[kind])
-        yield dg.Output(iter(spill), QUARANTINED[kind])
+    days = run_days(context)
+    yield dg.Output(validated_days(view, kind, days, force=pipeline.force), VALIDATED[kind])
+    # published with the valid rows, day by day: what is left is to report it
+    yield dg.Output((DayContent(day, {}) for day in days), QUARANTINED[kind])
 
 
 def _outs(kind: Kind, valid: str, quarantined: str) -> dict[str, dg.AssetOut]:

@@ -1,17 +1,23 @@
 """What the checks share: the days of a run, and a factory for checks that judge them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
+import polars as pl
 
 from recsys_pipeline.engines.view import View
 from recsys_pipeline.partitions import RANGE_END, RANGE_START, daily, days_of
 from recsys_pipeline.resources.pipeline import Pipeline
+from recsys_pipeline.storage.layout import data_file
+from recsys_pipeline.storage.records import Partition
 
 PARTITION = "dagster/partition"
 MAX_TABLE_ROWS = 50
+READERS = 8  # footers read at once: a GET from S3 is mostly waiting
+Fact = TypeVar("Fact")
 
 Judge = Callable[[View, Sequence[date]], dg.AssetCheckResult]
 
@@ -68,11 +74,40 @@ def _cell(value: object) -> str | int | float | bool | None:
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
 
 
-def partitions(view: View, asset: str, days: Sequence[date]) -> list[tuple[date, str]]:
+def partitions(view: View, asset: str, days: Sequence[date]) -> list[Partition]:
     """Return the (day, tenant) pairs of some days that have something published."""
-    return [
-        (day, tenant)
-        for day in days
-        for tenant in sorted(view.records(asset, day))
-        if view.tenants is None or tenant in view.tenants
-    ]
+    recorded = {day: sorted(view.records(asset, day)) for day in days}
+    served = {t for t in set().union(*recorded.values()) if view.serves(t)}
+    return [(day, tenant) for day in days for tenant in recorded[day] if tenant in served]
+
+
+def footers(
+    view: View, asset: str, wanted: Iterable[Partition], read: Callable[[pl.LazyFrame], Fact]
+) -> dict[Partition, Fact | None]:
+    """Ask the published files themselves for something that their footers tell.
+
+    Args:
+        view: The tables.
+        asset: The table.
+        wanted: Partitions whose records name a file.
+        read: Takes one file, without hive levels, to what is asked.
+
+    Returns:
+        The answer by partition; None where the file is gone or is no Parquet file.
+    """
+
+    def one(partition: Partition) -> Fact | None:
+        uri = view.store.objects.uri(data_file(asset, *partition))
+        try:
+            return read(pl.scan_parquet(uri, glob=False, hive_partitioning=False))
+        except (FileNotFoundError, pl.exceptions.ComputeError):
+            return None
+
+    listed = list(wanted)
+    with ThreadPoolExecutor(READERS) as pool:
+        return dict(zip(listed, pool.map(one, listed), strict=True))
+
+
+def file_rows(view: View, asset: str, wanted: Iterable[Partition]) -> dict[Partition, int | None]:
+    """Return the rows that each published file has; None where it can't be read."""
+    return footers(view, asset, wanted, lambda file: int(file.select(pl.len()).collect().item()))

@@ -8,41 +8,71 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from recsys_pipeline.checks.common import daily_check, partitions, table
+from recsys_pipeline.checks.common import daily_check, file_rows, partitions, table
 from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
+from recsys_pipeline.storage.records import Partition
 
 if TYPE_CHECKING:
     from recsys_pipeline.storage.landing import Kind
+
+
+def _is_stale(kind: Kind, view: View, partition: Partition) -> bool:
+    """Return whether the landing has moved on since a (day, tenant) was last split."""
+    day, tenant = partition
+    record = view.records(VALIDATED[kind], day).get(tenant)
+    bad = view.records(QUARANTINED[kind], day).get(tenant)
+    return (
+        record is None
+        or record.inputs != view.rows_inputs(kind, partition)
+        or bad is None
+        or bad.inputs != view.quarantined_inputs(kind, partition)
+    )
+
+
+def _rows(view: View, asset: str, wanted: Sequence[Partition]) -> dict[Partition, int]:
+    """Return the rows of some partitions as their files have them; no file has none."""
+    named = [
+        p
+        for p in wanted
+        if (record := view.records(asset, p[0]).get(p[1])) and record.file and not record.held
+    ]
+    return {p: rows or 0 for p, rows in file_rows(view, asset, named).items()}
 
 
 def _conservation(kind: Kind, view: View, days: Sequence[date]) -> dg.AssetCheckResult:
     wanted = set(days)
     landed = {p: found.rows for p, found in view.landed(kind).items() if p[0] in wanted}
     asset = VALIDATED[kind]
+    known = sorted(set(partitions(view, asset, days)) | set(landed))
+    stale = [p for p in known if _is_stale(kind, view, p)]
+    judged = sorted(set(known) - set(stale))
+    valid = _rows(view, asset, judged)
+    bad = _rows(view, QUARANTINED[kind], judged)
     broken = []
     total = dict.fromkeys(("landed", "valid", "duplicate", "rejected", "held"), 0)
-    for day, tenant in sorted(set(partitions(view, asset, days)) | set(landed)):
-        record = view.records(asset, day).get(tenant)
-        bad = view.records(QUARANTINED[kind], day).get(tenant)
-        counts = record.counts if record else {}
+    for day, tenant in judged:
+        counts = view.records(asset, day)[tenant].counts
         rows = landed.get((day, tenant), 0)
         held = counts.get("held", 0)
-        published = 0 if held else (record.rows if record else 0)
-        quarantined = bad.rows if bad else 0
+        published, quarantined = valid.get((day, tenant), 0), bad.get((day, tenant), 0)
         if rows != published + held + quarantined:
             broken.append((day.isoformat(), tenant, rows, published, quarantined, held))
         total["landed"] += rows
         for name in ("valid", "duplicate", "rejected", "held"):
             total[name] += counts.get(name, 0)
     total["valid"] -= total["held"]
-    metadata: dict[str, object] = dict(total)
+    metadata: dict[str, object] = {**total, "stale": len(stale)}
+    words = ", ".join(f"{name} {count:,}" for name, count in total.items())
     if broken:
         columns = ("date", "tenant", "landed", "valid", "quarantined", "held")
         metadata["not_conserved"] = table(columns, broken)
-    words = ", ".join(f"{name} {count:,}" for name, count in total.items())
+        words += f"; {len(broken)} (day, tenant) do not add up"
+    if stale:
+        metadata["stale_days"] = table(("date", "tenant"), [(str(d), t) for d, t in stale])
+        words += f"; {len(stale)} (day, tenant) not judged: the landing has moved on since"
     return dg.AssetCheckResult(
         passed=not broken,
-        description=f"{words}" + (f"; {len(broken)} (day, tenant) do not add up" if broken else ""),
+        description=words,
         metadata=metadata,  # type: ignore[arg-type]  # Dagster's raw metadata values
     )
 
@@ -88,7 +118,8 @@ def _checks(kind: Kind) -> list[dg.AssetChecksDefinition]:
         daily_check(
             VALIDATED[kind],
             f"{kind}_conserved",
-            "Rows landed = valid + duplicates + rejected + held, per day and tenant.",
+            "Rows landed = valid + duplicates + rejected + held, per day and tenant, as the files "
+            "have them.",
             lambda view, days: _conservation(kind, view, days),
             blocking=True,
         ),

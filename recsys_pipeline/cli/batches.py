@@ -49,21 +49,20 @@ def list_(
     if not found:
         typer.echo("No batches. Ingest a file with: recsys ingest interactions FILE --tenant NAME")
         return
-    columns = ("batch", "state", "tenant", "kind", "received (UTC)", "rows", "days", "source")
+    columns = ("batch", "state", "tenant", "kind", "received", "rows", "source")
     rows = [
         (
             status.batch.batch_id,
             status.state,
             status.batch.tenant,
             status.batch.kind,
-            f"{status.batch.received_at:%Y-%m-%d %H:%M:%S}",
+            f"{status.batch.received_at:%Y-%m-%d}",
             status.batch.counts.landed if status.batch.counts else "",
-            _span(status.batch),
             escape(status.batch.source),
         )
         for status in found
     ]
-    out.print(table("", columns, rows, whole=("batch",)))
+    out.print(table("", columns, rows, whole=columns[:-1]))
 
 
 @app.command("show")

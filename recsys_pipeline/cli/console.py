@@ -24,14 +24,14 @@ def table(
 ) -> Table:
     """Return a Rich table.
 
-    Columns of numbers are right-aligned with thousands separators. Words are broken over lines
-    where the terminal is narrow, never cut.
+    Columns of numbers are right-aligned with thousands separators. Where the terminal is narrow,
+    words are broken over lines, not cut.
 
     Args:
         title: Its title; none when empty.
         columns: Names of the columns.
         rows: Values by row.
-        whole: Columns that keep their lines, because their values are copied.
+        whole: Columns whose values stay on one line.
     """
     made = Table(
         title=title or None,
@@ -40,6 +40,8 @@ def table(
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
     )
     for index, name in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) or row[index] == "" for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
@@ -52,6 +53,13 @@ def list_(
         out.print("The quarantine is empty.")
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user often has no name
+        return f"uid {os.getuid()}"
+
+
 @app.command()
 def accept(
     tenant: Annotated[str, typer.Option(metavar="NAME", help="Tenant of the held day.")],
@@ -81,12 +89,16 @@ def accept(
     except ValueError:
         raise LandingError("--date", f"{day!r} is not a date", "Write it as 2025-01-31") from None
     view = open_view(None, [check_name(tenant)])
-    record = view.records(VALIDATED[kind], wanted).get(tenant)
-    if record is None or not record.held:
+    partition = (wanted, tenant)
+    counts = (
+        view.split(kind, [partition]).counts.row(0, named=True)
+        if partition in view.landed(kind)
+        else None
+    )
+    if counts is None or not view.is_held(kind, partition, counts):
         raise LandingError(
             f"{VALIDATED[kind]} {wanted} {tenant}", "is not held", "See `recsys status`"
         )
-    counts = record.counts
     share = (counts["rejected"] - counts["parked"]) / (counts["landed"] - counts["parked"])
     store(
         view.store.objects,
@@ -95,7 +107,7 @@ def accept(
             wanted.isoformat(),
             tenant,
             share,
-            getpass.getuser(),
+            _user(),
             datetime.now(UTC).isoformat(timespec="seconds"),
             reason,
         ),

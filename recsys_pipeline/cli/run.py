@@ -64,7 +64,9 @@ def run(
     settings = get_settings()
     tenants = sorted({tenant_config(settings, name).name for name in tenant or []})
     start = _day(first, "--from") or settings.start_date
-    end = _day(last, "--to") or datetime.now(UTC).date()
+    today = datetime.now(UTC).date()
+    # days to come have no partition yet
+    end = min(_day(last, "--to") or today, today)
     if start < settings.start_date:
         raise SettingsError(
             "--from",

@@ -34,6 +34,8 @@ def status(
     layers, held = _layers(standings(view))
     landed: dict[str, int] = {}
     early = 0
+    for name in {tenant for _, tenant in view.landed("items")}:
+        landed[name] = 0
     for (day, name), found in view.landed("interactions").items():
         landed[name] = landed.get(name, 0) + found.rows
         early += found.rows if day < settings.start_date else 0
@@ -55,6 +57,10 @@ def status(
         out.print(
             f"[yellow]held[/yellow] {day_} {name} {asset}: "
             f"recsys quarantine accept --tenant {name} --date {day_} --kind {kind}"
+        )
+    for name in sorted(view.refused):
+        out.print(
+            f"[yellow]not run[/yellow] {name}: add [tenants.{name}] to {settings.tenants_file}"
         )
     if any(e["stale"] or e["missing"] for e in layers.values()):
         out.print("Stale and missing days are made by `recsys run`.")

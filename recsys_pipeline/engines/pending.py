@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from recsys_pipeline.engines.steps import (
@@ -15,9 +16,9 @@ from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import date
 
     from recsys_pipeline.engines.steps import Side
+    from recsys_pipeline.storage.landing import Kind
     from recsys_pipeline.storage.records import Partition
 
 # in the order in which they are made
@@ -52,29 +53,32 @@ class Standing:
 
 
 def standings(view: View) -> Iterator[Standing]:
-    """Judge every stored (asset, day, tenant) that the landing or a publication knows of."""
+    """Judge every stored (asset, day, tenant) that the landing or a publication knows of.
+
+    Nothing is split for it: what follows a day that is not yet validated is itself not current.
+    """
     for kind in ("interactions", "items"):
         for asset in (VALIDATED[kind], QUARANTINED[kind]):
             for partition in _known(view, asset, kind):
-                inputs = view.validated_inputs(kind, partition)
-                yield _standing(view, asset, partition, inputs)
-    start = view.settings.start_date
-    days = [day for day, _ in view.landed("interactions") if day >= start]
-    if not days:
-        return
-    events = view.chains("interactions", max(days))
-    items = view.chains("items", max(days))
-    seen = view.effective("interactions", max(days))
-    sides: tuple[Side, ...] = ("user", "item")
-    for side in sides:
-        for partition in _known(view, FEATURES[side], "interactions"):
+                current = view.is_split(kind, partition)
+                record = view.records(VALIDATED[kind], partition[0]).get(partition[1])
+                held = current and record is not None and record.held
+                yield _standing(view, asset, partition, current=current, held=held)
+    until = max((day for day, _ in view.landed("interactions")), default=date.min)
+    events = view.chains("interactions", until, resolve=False)
+    items = view.chains("items", until, resolve=False)
+    seen = view.effective("interactions", until, resolve=False)
+    for asset in (*FEATURES.values(), SAMPLES):
+        for partition in _known(view, asset, "interactions"):
+            if asset == SAMPLES:
+                inputs = sample_inputs(view, partition, events, items)
+            else:
+                side: Side = "user" if asset == FEATURES["user"] else "item"
+                inputs = feature_inputs(view, side, partition, events)
+            record = view.intact(asset, partition)
+            current = record is not None and record.inputs == inputs
             held = partition in seen and seen[partition].held
-            inputs = feature_inputs(view, side, partition, events)
-            yield _standing(view, FEATURES[side], partition, inputs, held=held)
-    for partition in _known(view, SAMPLES, "interactions"):
-        held = partition in seen and seen[partition].held
-        inputs = sample_inputs(view, partition, events, items)
-        yield _standing(view, SAMPLES, partition, inputs, held=held)
+            yield _standing(view, asset, partition, current=current, held=held)
 
 
 def pending_days(view: View) -> list[date]:
@@ -82,31 +86,21 @@ def pending_days(view: View) -> list[date]:
     return sorted({s.day for s in standings(view) if s.state in {"stale", "missing"}})
 
 
-def _known(view: View, asset: str, kind: Literal["interactions", "items"]) -> list[Partition]:
+def _known(view: View, asset: str, kind: Kind) -> list[Partition]:
     start = view.settings.start_date
-    found = {p for p in view.landed(kind) if p[0] >= start}
-    for day in view.published_days(asset):
-        if day >= start:
-            found |= {
-                (day, tenant)
-                for tenant in view.records(asset, day)
-                if view.tenants is None or tenant in view.tenants
-            }
-    return sorted(found)
+    found = {*view.landed(kind), *view.partitions(asset)}
+    return sorted(p for p in found if p[0] >= start)
 
 
 def _standing(
-    view: View, asset: str, partition: Partition, inputs: str, *, held: bool = False
+    view: View, asset: str, partition: Partition, *, current: bool, held: bool
 ) -> Standing:
     record = view.records(asset, partition[0]).get(partition[1])
-    intact = view.intact(asset, partition)
     state: State
-    if held or (intact and intact.held and intact.inputs == inputs):
+    if held:
         state = "held"
-    elif record is None:
-        state = "missing"
-    elif intact and intact.inputs == inputs:
+    elif current:
         state = "current"
     else:
-        state = "stale"
+        state = "stale" if record else "missing"
     return Standing(asset, *partition, state, record.rows if record else 0)

@@ -7,12 +7,13 @@ the inputs that it would be made from is left as it is, unless forced.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from recsys_pipeline.engines.view import CODE_VERSIONS, QUARANTINED, VALIDATED, Chains, View, digest
+from recsys_pipeline.engines.effective import CODE_VERSIONS, Chains, digest
+from recsys_pipeline.engines.publication import DayContent, publish
+from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
 from recsys_pipeline.errors import ContractError
 from recsys_pipeline.schemas.features import ItemFeatures, UserFeatures
 from recsys_pipeline.schemas.rules import frame_schema
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import pandera.polars as pa
 
     from recsys_pipeline.storage.landing import Kind
-    from recsys_pipeline.storage.records import Partition, Record
+    from recsys_pipeline.storage.records import Partition
 
 Side = Literal["user", "item"]
 FEATURES: dict[str, str] = {"user": "user_features", "item": "item_features"}
@@ -42,32 +43,16 @@ FEATURE_CONTRACTS: dict[str, type[pa.DataFrameModel]] = {
 SAMPLES = "training_samples"
 
 
-@dataclass(frozen=True)
-class DayContent:
-    """What a step makes of a day: new content of those tenants that were not current."""
+def validated_days(
+    view: View, kind: Kind, days: Sequence[date], *, force: bool = False
+) -> Iterator[DayContent]:
+    """Split landed days, publish each day's quarantine, and yield its valid rows.
 
-    day: date
-    contents: Mapping[str, Content]
-
-
-def publish(view: View, asset: str, days: Iterable[DayContent]) -> dict[Partition, Record]:
-    """Publish a step's days one by one.
-
-    Returns:
-        The records of every partition of those days, the ones left as they were included.
-
-    Raises:
-        StaleInputError: A newer publication is in place; nothing of that day was replaced.
+    The quarantine goes first: a day whose valid rows are there is a day that is done.
     """
-    found: dict[Partition, Record] = {}
-    for item in days:
-        if item.contents or not view.is_published(asset, item.day):
-            made = view.store.publish(asset, item.day, item.contents, view.pin)
-            view.note(asset, item.day, made)
-        for tenant, record in view.records(asset, item.day).items():
-            if view.tenants is None or tenant in view.tenants:
-                found[item.day, tenant] = record
-    return found
+    for good, bad in validate(view, kind, days, force=force):
+        publish(view, QUARANTINED[kind], [bad])
+        yield good
 
 
 def _chunks(view: View, kind: Kind, days: Sequence[date]) -> Iterator[list[date]]:
@@ -87,17 +72,11 @@ def _chunks(view: View, kind: Kind, days: Sequence[date]) -> Iterator[list[date]
         yield chunk
 
 
-def _tenants(view: View, kind: Kind, asset: str, days: Collection[date]) -> list[Partition]:
+def _partitions(view: View, kind: Kind, asset: str, days: Collection[date]) -> list[Partition]:
     """Return every (day, tenant) of some days that has landed rows or something published."""
     wanted = set(days)
-    found = {p for p in view.landed(kind) if p[0] in wanted}
-    for day in wanted:
-        found |= {
-            (day, tenant)
-            for tenant in view.records(asset, day)
-            if view.tenants is None or tenant in view.tenants
-        }
-    return sorted(found)
+    landed = {p for p in view.landed(kind) if p[0] in wanted}
+    return sorted(landed | view.partitions(asset, wanted))
 
 
 def _tenants_by_day(partitions: Iterable[Partition]) -> dict[date, list[str]]:
@@ -118,8 +97,8 @@ def validate(
     for chunk in _chunks(view, kind, days):
         todo = [
             p
-            for p in _tenants(view, kind, VALIDATED[kind], chunk)
-            if force or not _is_split(view, kind, p)
+            for p in _partitions(view, kind, VALIDATED[kind], chunk)
+            if force or not view.is_split(kind, p)
         ]
         made = view.split(kind, todo) if todo else None
         rows = _by_partition(made.valid) if made else {}
@@ -132,15 +111,16 @@ def validate(
             for tenant in tenants.get(day, ()):
                 partition = (day, tenant)
                 count = counts.get(partition, _NOTHING)
-                inputs = view.validated_inputs(kind, partition)
                 held = view.is_held(kind, partition, count)
                 count = count | {"held": count["valid"] if held else 0}
                 good = rows.get(partition, _empty(made, "valid"))
                 good_day[tenant] = Content(
-                    None if held else good, inputs, view.rows_inputs(kind, partition), count
+                    None if held else good, view.rows_inputs(kind, partition), count
                 )
                 bad_day[tenant] = Content(
-                    bad.get(partition, _empty(made, "quarantined")), inputs, None, count
+                    bad.get(partition, _empty(made, "quarantined")),
+                    view.quarantined_inputs(kind, partition),
+                    count,
                 )
             yield DayContent(day, good_day), DayContent(day, bad_day)
 
@@ -154,14 +134,6 @@ _NOTHING: dict[str, Any] = {
 def _empty(made: Split | None, name: str) -> pl.DataFrame:
     frame: pl.DataFrame = getattr(made, name)
     return frame.clear()
-
-
-def _is_split(view: View, kind: Kind, partition: Partition) -> bool:
-    inputs = view.validated_inputs(kind, partition)
-    return all(
-        (record := view.intact(asset, partition)) is not None and record.inputs == inputs
-        for asset in (VALIDATED[kind], QUARANTINED[kind])
-    )
 
 
 def _split_counts(made: Split) -> dict[Partition, dict[str, Any]]:
@@ -185,7 +157,6 @@ def feature_inputs(view: View, side: Side, partition: Partition, chains: Chains)
     weights = sorted(view.settings.event_weights.items()) if side == "item" else None
     return digest(
         CODE_VERSIONS[FEATURES[side]],
-        view.settings.start_date,
         weights,
         chains.until(partition[1], partition[0]),
     )
@@ -202,7 +173,7 @@ def features(
     chains = view.chains("interactions", max(days))
     for chunk in _chunks(view, "interactions", days):
         todo: dict[Partition, str] = {}
-        for partition in _tenants(view, "interactions", asset, chunk):
+        for partition in _partitions(view, "interactions", asset, chunk):
             if partition in seen and seen[partition].held:
                 continue
             inputs = feature_inputs(view, side, partition, chains)
@@ -257,11 +228,17 @@ def compute_features(
         schema={"date": pl.Date, "tenant": pl.String},
     )
     frame = lazy.join(wanted, on=["date", "tenant"], how="semi", maintain_order="left").collect()
-    return frame, history
+    return frame, view.published("interactions", history)
 
 
-def feature_history(view: View, side: Side, tenants: Collection[str], before: date) -> pl.LazyFrame:
-    """Return the feature rows of all days before one: published where current, else computed."""
+def feature_history(
+    view: View, side: Side, tenants: Collection[str], before: date
+) -> tuple[pl.LazyFrame, list[Partition]]:
+    """Return the feature rows of all days before one: published where current, else computed.
+
+    Returns:
+        The rows, and the published partitions that they are read from.
+    """
     asset = FEATURES[side]
     seen = view.effective("interactions", before)
     chains = view.chains("interactions", before)
@@ -274,7 +251,7 @@ def feature_history(view: View, side: Side, tenants: Collection[str], before: da
         (published if current else missing).append(partition)
     schema = frame_schema(FEATURE_CONTRACTS[side])
     frame, _ = compute_features(view, side, missing)
-    return pl.concat([view.store.scan(asset, published, schema), frame.lazy()])
+    return pl.concat([view.store.scan(asset, published, schema), frame.lazy()]), published
 
 
 def sample_columns(view: View) -> tuple[str, ...]:
@@ -302,7 +279,6 @@ def sample_inputs(view: View, partition: Partition, events: Chains, items: Chain
     return digest(
         CODE_VERSIONS[SAMPLES],
         *(CODE_VERSIONS[name] for name in FEATURES.values()),
-        view.settings.start_date,
         sorted(view.settings.event_weights.items()),
         sampling_config(view, tenant),
         sample_columns(view),
@@ -320,7 +296,7 @@ def samples(view: View, days: Sequence[date], *, force: bool = False) -> Iterato
     items = view.chains("items", max(days))
     for chunk in _chunks(view, "interactions", days):
         todo: dict[Partition, str] = {}
-        for partition in _tenants(view, "interactions", SAMPLES, chunk):
+        for partition in _partitions(view, "interactions", SAMPLES, chunk):
             if partition in seen and seen[partition].held:
                 continue
             inputs = sample_inputs(view, partition, events, items)
@@ -337,19 +313,21 @@ def _draw(view: View, todo: Mapping[Partition, str]) -> dict[Partition, Content]
     tenants = {tenant for _, tenant in todo}
     history = _history(view, todo)
     catalogue = [p for p in view.effective("items", days[-1]) if p[1] in tenants]
+    of_users, read_users = feature_history(view, "user", tenants, days[-1])
+    of_items, read_items = feature_history(view, "item", tenants, days[-1])
     drawn = training_samples(
         view.valid("interactions", history),
         view.valid("items", catalogue),
-        feature_history(view, "user", tenants, days[-1]),
-        feature_history(view, "item", tenants, days[-1]),
+        of_users,
+        of_items,
         days,
         {tenant: sampling_config(view, tenant) for tenant in tenants},
         sample_columns(view),
     )
-    view.confirm(VALIDATED["interactions"], history)
-    view.confirm(VALIDATED["items"], catalogue)
-    for asset in FEATURES.values():
-        view.confirm(asset, [p for p in history if p[0] < days[-1]])
+    view.confirm(VALIDATED["interactions"], view.published("interactions", history))
+    view.confirm(VALIDATED["items"], view.published("items", catalogue))
+    view.confirm(FEATURES["user"], read_users)
+    view.confirm(FEATURES["item"], read_items)
     rows = _by_partition(drawn.rows)
     short = {
         (d, t): n for t, d, n in drawn.shortfall.select("tenant", "date", "shortfall").iter_rows()
@@ -363,5 +341,5 @@ def _draw(view: View, todo: Mapping[Partition, str]) -> dict[Partition, Content]
             "negatives": frame.height - positives,
             "shortfall": short.get(partition, 0),
         }
-        found[partition] = Content(frame, inputs, None, counts)
+        found[partition] = Content(frame, inputs, counts)
     return found

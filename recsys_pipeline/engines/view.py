@@ -7,9 +7,6 @@ otherwise computes the same rows from the landing, in memory. Any order of runs 
 
 from __future__ import annotations
 
-import hashlib
-from bisect import bisect_right
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,18 +14,26 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from recsys_pipeline.engines.acceptance import accepted_shares
+from recsys_pipeline.engines.effective import (
+    CODE_VERSIONS,
+    UNKNOWN,
+    Chains,
+    Effective,
+    digest,
+    of_record,
+)
 from recsys_pipeline.errors import StaleInputError
 from recsys_pipeline.schemas.interactions import Interaction
 from recsys_pipeline.schemas.items import Item
 from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.storage.landing import Kind, LandedContent, Landing, LandingSnapshot
-from recsys_pipeline.storage.layout import data_file
+from recsys_pipeline.storage.layout import data_file, data_partition
 from recsys_pipeline.storage.records import Partition, Pin, Record
-from recsys_pipeline.tenants import TenantConfig, tenant_config
+from recsys_pipeline.tenants import TenantConfig, overrides, tenant_config
 from recsys_pipeline.transforms.validation import Split, split
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from recsys_pipeline.settings import Settings
     from recsys_pipeline.storage.objects import Identity
@@ -38,41 +43,8 @@ VALIDATED = {"interactions": "validated_interactions", "items": "validated_items
 QUARANTINED = {"interactions": "quarantined_interactions", "items": "quarantined_items"}
 CONTRACTS = {"interactions": Interaction, "items": Item}
 
-# raise one of these when the rows that a step makes from the same inputs change
-CODE_VERSIONS = {
-    "raw_interactions": "1",
-    "raw_items": "1",
-    "validated_interactions": "1",
-    "quarantined_interactions": "1",
-    "validated_items": "1",
-    "quarantined_items": "1",
-    "user_features": "1",
-    "item_features": "1",
-    "training_samples": "1",
-}
-
-
-def digest(*parts: object) -> str:
-    """Hash the text of some values; stable between processes and versions."""
-    joined = "\x1f".join(str(part) for part in parts)
-    return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
-
-
-@dataclass(frozen=True)
-class Effective:
-    """What later steps see of one validated (day, tenant).
-
-    Attributes:
-        inputs: Identity of the rows seen; None when nothing is (held, never published).
-        published: The rows are read from the published file, else split from the landing.
-        held: The day is over its tenant's quarantine limit.
-        has_rows: False when there is nothing to read.
-    """
-
-    inputs: str | None
-    published: bool
-    held: bool
-    has_rows: bool = True
+# from here on one listing costs less than asking for each file
+MANY_FILES = 64
 
 
 class View:
@@ -114,10 +86,24 @@ class View:
             self._configs[tenant] = tenant_config(self.settings, tenant)
         return self._configs[tenant]
 
+    def serves(self, tenant: str) -> bool:
+        """Return whether this run is for a tenant: asked for, and not refused by the settings."""
+        return (self.tenants is None or tenant in self.tenants) and tenant not in self.refused
+
+    @cached_property
+    def refused(self) -> frozenset[str]:
+        """Return the landed tenants that `tenants.toml` does not know while it has to."""
+        if self.settings.auto_tenants:
+            return frozenset()
+        known = overrides(self.settings)
+        landed = {t for snapshot in self.snapshots.values() for _, t in snapshot.content()}
+        return frozenset(landed - set(known))
+
     def landed(self, kind: Kind) -> dict[Partition, LandedContent]:
         """Return every landed (day, tenant) of this view with its content's identity."""
         if kind not in self._landed:
-            self._landed[kind] = self.snapshots[kind].content(self.tenants)
+            found = self.snapshots[kind].content(self.tenants)
+            self._landed[kind] = {p: c for p, c in found.items() if p[1] not in self.refused}
         return self._landed[kind]
 
     def landed_days(self, kind: Kind) -> list[date]:
@@ -141,7 +127,8 @@ class View:
         if asset not in self._records:
             published = self.store.records.published_days(asset)
             self._records[asset] = {
-                day: self.store.records.day(asset, day) or {} for day in published
+                day: records or {}
+                for day, records in self.store.records.many(asset, published).items()
             }
             self._identities[asset] = self.store.objects.list(f"{asset}/")
         return self._records[asset]
@@ -153,6 +140,12 @@ class View:
             return None
         found = self._identities[asset].get(data_file(asset, *partition))
         return record if found == record.file else None
+
+    def partitions(self, asset: str, days: Collection[date] | None = None) -> set[Partition]:
+        """Return what is published of an asset, files without a record included."""
+        found = {(day, tenant) for day, of in self._day_records(asset).items() for tenant in of}
+        found |= {p for path in self._identities[asset] if (p := data_partition(path))}
+        return {p for p in found if (days is None or p[0] in days) and self.serves(p[1])}
 
     def note(self, asset: str, day: date, made: dict[str, Record]) -> None:
         """Take up what this run has just published."""
@@ -175,10 +168,13 @@ class View:
         Raises:
             StaleInputError: Another run has published one of the partitions.
         """
-        found = self.store.objects.list(f"{asset}/")
-        for partition in partitions:
-            record = self.records(asset, partition[0]).get(partition[1])
-            if record and found.get(data_file(asset, *partition)) != record.file:
+        read = list(partitions)
+        objects = self.store.objects
+        listed = objects.list(f"{asset}/") if len(read) > MANY_FILES else None
+        for partition in read:
+            path = data_file(asset, *partition)
+            found = objects.identity(path) if listed is None else listed.get(path)
+            if found != self._identities[asset].get(path):
                 raise StaleInputError(
                     f"{asset} {partition[0]} {partition[1]}",
                     "was published by another run while this one read it",
@@ -197,7 +193,10 @@ class View:
         return max(limit, self._accepted.get((VALIDATED[kind], *partition), 0.0))
 
     def rows_inputs(self, kind: Kind, partition: Partition) -> str:
-        """Return the hash of all that the valid rows of a (day, tenant) depend on."""
+        """Return the hash of all that the valid rows of a (day, tenant) depend on.
+
+        The quarantine limit is not part of it: it decides whether they are published.
+        """
         landed = self.landed(kind).get(partition)
         return digest(
             CODE_VERSIONS[VALIDATED[kind]],
@@ -205,10 +204,21 @@ class View:
             self.config(partition[1]).categories if kind == "items" else None,
         )
 
-    def validated_inputs(self, kind: Kind, partition: Partition) -> str:
-        """Return the hash of all that a validated (day, tenant) depends on, its limit included."""
-        limit = self.quarantine_limit(kind, partition)
-        return digest(self.rows_inputs(kind, partition), limit, self.settings.quarantine_min_rows)
+    def quarantined_inputs(self, kind: Kind, partition: Partition) -> str:
+        """Return the hash of all that the quarantine of a (day, tenant) depends on."""
+        return digest(self.rows_inputs(kind, partition), CODE_VERSIONS[QUARANTINED[kind]])
+
+    def is_split(self, kind: Kind, partition: Partition) -> bool:
+        """Return whether a (day, tenant) is published from its landed rows and limit of today."""
+        valid = self.intact(VALIDATED[kind], partition)
+        bad = self.intact(QUARANTINED[kind], partition)
+        return (
+            valid is not None
+            and valid.inputs == self.rows_inputs(kind, partition)
+            and valid.held == self.is_held(kind, partition, valid.counts)
+            and bad is not None
+            and bad.inputs == self.quarantined_inputs(kind, partition)
+        )
 
     def split(self, kind: Kind, partitions: Collection[Partition]) -> Split:
         """Split the landed rows of some partitions."""
@@ -223,18 +233,31 @@ class View:
         listed = {n: c for n in names if (c := self.config(n).categories) is not None}
         return split(rows, kind, listed if kind == "items" else None)
 
-    def is_held(self, kind: Kind, partition: Partition, counts: dict[str, int]) -> bool:
-        """Apply the quarantine limit to a partition's counts; parked rows count in no day."""
+    def is_held(self, kind: Kind, partition: Partition, counts: Mapping[str, int]) -> bool:
+        """Apply the quarantine limit to a partition's counts; parked rows count in no day.
+
+        Days before the start date have no partition in which to be looked at: never held.
+        """
         rows = counts["landed"] - counts["parked"]
         rejected = counts["rejected"] - counts["parked"]
+        if partition[0] < self.settings.start_date:
+            return False
         if rows < max(self.settings.quarantine_min_rows, 1):
             return False
-        return rejected / rows > self.quarantine_limit(kind, partition)
+        share: float = rejected / rows
+        return share > self.quarantine_limit(kind, partition)
 
-    def effective(self, kind: Kind, until: date) -> dict[Partition, Effective]:
+    def effective(
+        self, kind: Kind, until: date, *, resolve: bool = True
+    ) -> dict[Partition, Effective]:
         """Resolve what later steps see of every validated (day, tenant) up to a day.
 
         Events before the start date are not seen; item versions are, whenever they are from.
+
+        Args:
+            kind: Events or items.
+            until: The last day.
+            resolve: Split what is not published, to know; else it stays `UNKNOWN`.
         """
         start = self.settings.start_date if kind == "interactions" else date.min
         wanted = [p for p in self.landed(kind) if start <= p[0] <= until]
@@ -243,27 +266,54 @@ class View:
         for partition in wanted:
             if partition in known:
                 continue
-            record = self.intact(VALIDATED[kind], partition)
-            if record and record.inputs == self.validated_inputs(kind, partition):
-                known[partition] = _from_record(record)
-            else:
+            seen = self._from_record(kind, partition)
+            if seen is None:
                 unknown.append(partition)
-        if unknown:
-            for counts in self.split(kind, unknown).counts.iter_rows(named=True):
-                partition = (counts["date"], counts["tenant"])
-                if not self.is_held(kind, partition, counts):
-                    inputs = self.rows_inputs(kind, partition)
-                    known[partition] = Effective(
-                        inputs, published=False, held=False, has_rows=counts["valid"] > 0
-                    )
-                    continue
-                record = self.intact(VALIDATED[kind], partition)
-                known[partition] = (
-                    _from_record(record, held=True)
-                    if record and record.published_inputs
-                    else Effective(None, published=False, held=True, has_rows=False)
-                )
-        return {p: known[p] for p in wanted}
+            else:
+                known[partition] = seen
+        if resolve:
+            for group in self.groups(kind, unknown):
+                for counts in self.split(kind, group).counts.iter_rows(named=True):
+                    partition = (counts["date"], counts["tenant"])
+                    known[partition] = self._from_counts(kind, partition, counts)
+        return {p: known.get(p, UNKNOWN) for p in wanted}
+
+    def _from_record(self, kind: Kind, partition: Partition) -> Effective | None:
+        """Judge by what is recorded; None when the landed rows are not those of the record."""
+        record = self.intact(VALIDATED[kind], partition)
+        if record is None or record.inputs != self.rows_inputs(kind, partition):
+            return None
+        if self.is_held(kind, partition, record.counts):
+            return of_record(record, held=True)
+        if not record.held:
+            return of_record(record, held=False)
+        return self._from_counts(kind, partition, record.counts)  # accepted since
+
+    def _from_counts(
+        self, kind: Kind, partition: Partition, counts: Mapping[str, int]
+    ) -> Effective:
+        if not self.is_held(kind, partition, counts):
+            inputs = self.rows_inputs(kind, partition)
+            return Effective(inputs, published=False, held=False, has_rows=counts["valid"] > 0)
+        record = self.intact(VALIDATED[kind], partition)
+        if record and record.published_inputs:
+            return of_record(record, held=True)
+        return Effective(None, published=False, held=True, has_rows=False)
+
+    def groups(self, kind: Kind, partitions: Iterable[Partition]) -> Iterator[list[Partition]]:
+        """Group partitions, in order, so that a group's landed rows stay within `chunk_rows`."""
+        landed = self.landed(kind)
+        group: list[Partition] = []
+        total = 0
+        for partition in sorted(partitions):
+            rows = landed[partition].rows if partition in landed else 0
+            if group and total + rows > self.settings.chunk_rows:
+                yield group
+                group, total = [], 0
+            group.append(partition)
+            total += rows
+        if group:
+            yield group
 
     def valid(self, kind: Kind, partitions: Collection[Partition]) -> pl.LazyFrame:
         """Return the validated rows that later steps see of some partitions."""
@@ -278,34 +328,13 @@ class View:
             frames.append(self.split(kind, in_memory).valid.lazy())
         return pl.concat(frames)
 
-    def chains(self, kind: Kind, until: date) -> Chains:
+    def published(self, kind: Kind, partitions: Iterable[Partition]) -> list[Partition]:
+        """Return those partitions of which `valid` reads the published file."""
+        wanted = list(partitions)
+        until = max((day for day, _ in wanted), default=date.min)
+        seen = self.effective(kind, until)
+        return [p for p in wanted if p in seen and seen[p].has_rows and seen[p].published]
+
+    def chains(self, kind: Kind, until: date, *, resolve: bool = True) -> Chains:
         """Return the running hash of everything that each tenant's days hold."""
-        chains = Chains({})
-        for (day, tenant), seen in sorted(self.effective(kind, until).items()):
-            if seen.inputs is not None:
-                days, hashes = chains.by_tenant.setdefault(tenant, ([], []))
-                days.append(day)
-                hashes.append(digest(hashes[-1] if len(hashes) else "", day, seen.inputs))
-        return chains
-
-
-@dataclass(frozen=True)
-class Chains:
-    """Running hashes by tenant: days in order, and the hash of all content up to each."""
-
-    by_tenant: dict[str, tuple[list[date], list[str]]]
-
-    def until(self, tenant: str, day: date) -> str:
-        """Return the hash of a tenant's content up to a day (inclusive)."""
-        days, hashes = self.by_tenant.get(tenant, ([], []))
-        index = bisect_right(days, day)
-        return hashes[index - 1] if index else ""
-
-
-def _from_record(record: Record, *, held: bool | None = None) -> Effective:
-    return Effective(
-        record.published_inputs,
-        published=True,
-        held=record.held if held is None else held,
-        has_rows=record.file is not None,
-    )
+        return Chains.over(self.effective(kind, until, resolve=resolve))

@@ -1,5 +1,6 @@
 """The pipeline as a Dagster resource: which tenants a run serves, and its view of the data."""
 
+import re
 from collections.abc import Mapping
 
 import dagster as dg
@@ -36,10 +37,10 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
         if run_id in _views and not repin:
             return _views[run_id]
         run = instance.get_run_by_id(run_id)
-        pin = None if repin else _read_pin(run.tags if run else {})
+        pin = None if repin else _read_pin(run.tags if run else {}, run_id)
         view = open_view(pin, self.tenants)
         if run is not None and pin != view.pin:
-            tag = f"interactions-{view.pin.interactions}_items-{view.pin.items}"
+            tag = f"interactions-{view.pin.interactions}_items-{view.pin.items}_{run_id[:8]}"
             instance.add_run_tags(run_id, {PIN_TAG: tag})
         _views[run_id] = view
         while len(_views) > MAX_VIEWS:
@@ -47,12 +48,12 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]  # dagster's 
         return view
 
 
-def _read_pin(tags: Mapping[str, str]) -> Pin | None:
-    value = tags.get(PIN_TAG)
-    if value is None:
+def _read_pin(tags: Mapping[str, str], run_id: str) -> Pin | None:
+    """Read a run's own pin; a re-executed run inherits its parent's tag, which is not its own."""
+    found = re.fullmatch(r"interactions-(-?\d+)_items-(-?\d+)_(.*)", tags.get(PIN_TAG, ""))
+    if found is None or found[3] != run_id[:8]:
         return None
-    interactions, items = (int(part.partition("-")[2]) for part in value.split("_"))
-    return Pin(interactions, items)
+    return Pin(int(found[1]), int(found[2]))
 
 
 def open_view(pin: Pin | None = None, tenants: list[str] | None = None) -> View:

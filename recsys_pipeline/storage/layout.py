@@ -6,12 +6,12 @@ Trino read as hive partitions. What is not data (records, locks, batches) is bel
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from datetime import date
 
 from recsys_pipeline.tenants import check_name
 
-if TYPE_CHECKING:
-    from datetime import date
+_DATA_FILE = re.compile(r"[^/]+/date=(\d{4}-\d\d-\d\d)/tenant=([a-z][a-z0-9_-]*)/part-0\.parquet")
 
 META = "_meta"
 TEMPORARY = f"{META}/unfinished"
@@ -25,6 +25,12 @@ def data_file(asset: str, day: date, tenant: str) -> str:
         TenantError: The tenant's name could lead out of its folder.
     """
     return f"{asset}/date={day.isoformat()}/tenant={check_name(tenant)}/part-0.parquet"
+
+
+def data_partition(path: str) -> tuple[date, str] | None:
+    """Return the day and tenant of a data file's path, or None for any other path."""
+    found = _DATA_FILE.fullmatch(path)
+    return (date.fromisoformat(found[1]), found[2]) if found else None
 
 
 def record_file(asset: str, day: date) -> str:

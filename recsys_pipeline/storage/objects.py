@@ -8,7 +8,7 @@ import uuid
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +18,7 @@ from recsys_pipeline.storage.layout import LOCK_SLOTS, META, TEMPORARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 LEASE_SECONDS = 300
 LOCK_PATIENCE_SECONDS = 600
@@ -29,6 +30,18 @@ class Identity:
 
     size: int
     stamp: str
+
+
+class Held(Protocol):
+    """A lock that this process has taken."""
+
+    def confirm(self) -> None:
+        """Check that it is still held, and renew it.
+
+        Raises:
+            StorageError: Another process may have taken it over.
+        """
+        ...
 
 
 class ObjectStore(Protocol):
@@ -74,8 +87,16 @@ class ObjectStore(Protocol):
         """Return a fresh local path for a file that `put_file` will move."""
         ...
 
-    def lock(self, name: str) -> Any:  # noqa: ANN401  # a context manager
-        """Hold the lock of a name; released when its process dies."""
+    def sweep(self, older_than: timedelta) -> int:
+        """Remove temporary files that a killed process left; return how many.
+
+        Args:
+            older_than: Time since the last write to a file; longer than any write takes.
+        """
+        ...
+
+    def lock(self, name: str) -> AbstractContextManager[Held]:
+        """Hold the lock of a name; it comes free when its process dies."""
         ...
 
 
@@ -132,13 +153,26 @@ class LocalStore:
                 return
 
     def list(self, prefix: str) -> dict[str, Identity]:
-        """Return every object below a folder."""
-        base = self._path(prefix)
-        return {
-            str(found.relative_to(self.root)): _local_identity(found)
-            for found in base.rglob("*")
-            if found.is_file()
-        }
+        """Return every object below a folder; those removed meanwhile may be missing."""
+        found: dict[str, Identity] = {}
+        folders = [str(self._path(prefix))]
+        while folders:
+            try:
+                with os.scandir(folders.pop()) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                        elif entry.is_file():
+                            self._note(entry, found)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # not there, or another process has just removed it
+        return found
+
+    def _note(self, entry: os.DirEntry[str], found: dict[str, Identity]) -> None:
+        try:
+            found[entry.path[len(self.root) :].lstrip("/")] = _identity_of(entry.stat())
+        except FileNotFoundError:
+            return
 
     def identity(self, path: str) -> Identity | None:
         """Return size and modification time, or None where there is no file."""
@@ -153,8 +187,12 @@ class LocalStore:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / uuid.uuid4().hex
 
+    def sweep(self, older_than: timedelta) -> int:
+        """Remove temporary files that a killed process left; return how many."""
+        return _sweep(self._path(TEMPORARY), older_than)
+
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
+    def lock(self, name: str) -> Iterator[Held]:
         """Hold an flock; the kernel releases it when the process dies."""
         import fcntl
 
@@ -163,7 +201,14 @@ class LocalStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            yield _Flock()
+
+
+class _Flock:
+    """An flock is lost only with its process."""
+
+    def confirm(self) -> None:
+        """Return: it is held."""
 
 
 def _sync(path: Path) -> None:
@@ -175,8 +220,26 @@ def _sync(path: Path) -> None:
 
 
 def _local_identity(path: Path) -> Identity:
-    status = path.stat()
+    return _identity_of(path.stat())
+
+
+def _identity_of(status: os.stat_result) -> Identity:
     return Identity(status.st_size, str(status.st_mtime_ns))
+
+
+def _sweep(folder: Path, older_than: timedelta) -> int:
+    if not folder.is_dir():
+        return 0
+    removed = 0
+    until = time.time() - older_than.total_seconds()
+    for path in folder.iterdir():
+        try:
+            if path.stat().st_mtime < until:
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:
+            continue  # its own process has moved it to its place
+    return removed
 
 
 class S3Store:
@@ -240,45 +303,104 @@ class S3Store:
 
     def temporary(self) -> Path:
         """Return a fresh local path."""
-        import tempfile
-
-        folder = Path(tempfile.gettempdir()) / "recsys_pipeline"
+        folder = self._temporary_folder()
         folder.mkdir(parents=True, exist_ok=True)
         return folder / uuid.uuid4().hex
 
+    def _temporary_folder(self) -> Path:
+        import tempfile
+
+        return Path(tempfile.gettempdir()) / "recsys_pipeline"
+
+    def sweep(self, older_than: timedelta) -> int:
+        """Remove files that a killed process left on this machine; return how many."""
+        return _sweep(self._temporary_folder(), older_than)
+
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold a lease: an object put only if absent, taken over once it has run out.
+    def lock(self, name: str) -> Iterator[Held]:
+        """Hold a lease: an object that only conditional requests write.
 
         Raises:
             StorageError: Another process held the lease for longer than the patience.
         """
         slot = zlib.crc32(name.encode()) % LOCK_SLOTS
-        path = self.uri(f"{META}/locks/{slot:03d}")
-        token = uuid.uuid4().hex.encode()
+        lease = _Lease(self._fs, self.uri(f"{META}/locks/{slot:03d}"))
         patience = time.monotonic() + LOCK_PATIENCE_SECONDS
-        while not self._take(path, token):
+        while not lease.take():
             if time.monotonic() > patience:
-                raise StorageError(path, "is held by another process", "Remove it if none runs")
+                raise StorageError(
+                    lease.path, "is held by another process", "Remove it if none runs"
+                )
             time.sleep(0.05)
         try:
-            yield
+            yield lease
         finally:
-            if self._fs.cat_file(path) == token:
-                self._fs.rm_file(path)
+            lease.release()
 
-    def _take(self, path: str, token: bytes) -> bool:
+
+# what S3 answers when the object is not as the condition of a request says, or is being written
+_REFUSALS = {"PreconditionFailed", "NoSuchKey", "ConditionalRequestConflict", "OperationAborted"}
+
+
+class _Lease:
+    """A lease on S3: an object that is empty when free, and else unlike any other holder's.
+
+    Every change is one PUT on the condition of the ETag seen before (`If-Match`), so of many
+    processes that see a free lease, or one that has run out, one gets it. It is released by an
+    empty PUT, since a DELETE on a condition is not served by every store.
+    """
+
+    def __init__(self, fs: Any, path: str) -> None:  # noqa: ANN401  # s3fs ships no types
+        self.path = path
+        self._fs = fs
+        bucket, key, _ = fs.split_path(path)
+        self._key = {"Bucket": bucket, "Key": key}
+        self._etag: str | None = None
+
+    def take(self) -> bool:
+        """Take the lease if it is free or has run out; return whether it is ours now."""
         try:
-            self._fs.pipe_file(path, token, mode="create")
-        except FileExistsError:
-            try:
-                modified = self._fs.info(path)["LastModified"]
-            except FileNotFoundError:
-                return False
-            if (datetime.now(UTC) - modified).total_seconds() > LEASE_SECONDS:
-                self._fs.rm_file(path)
+            seen = self._fs.call_s3("head_object", **self._key)
+        except FileNotFoundError:
+            return self._put(_nonce(), IfNoneMatch="*")
+        age = (datetime.now(UTC) - seen["LastModified"]).total_seconds()
+        if seen["ContentLength"] and age <= LEASE_SECONDS:
             return False
+        return self._put(_nonce(), IfMatch=seen["ETag"])
+
+    def confirm(self) -> None:
+        """Start the lease's time anew.
+
+        Raises:
+            StorageError: It had run out, and another process has taken it over.
+        """
+        # a new body, so that nobody who saw the lease run out can take it over from now on
+        if self._etag is None or not self._put(_nonce(), IfMatch=self._etag):
+            raise StorageError(
+                self.path, "was held for too long: the lease was lost", "Run it again"
+            )
+
+    def release(self) -> None:
+        """Leave the lease free if it is still ours."""
+        if self._etag is not None:
+            self._put(b"", IfMatch=self._etag)
+            self._etag = None
+
+    def _put(self, body: bytes, **condition: str) -> bool:
+        try:
+            answer = self._fs.call_s3("put_object", **self._key, Body=body, **condition)
+        except OSError as error:
+            cause = getattr(error.__cause__, "response", {})
+            if cause.get("Error", {}).get("Code") not in _REFUSALS:
+                raise
+            self._etag = None
+            return False
+        self._etag = answer["ETag"]
         return True
+
+
+def _nonce() -> bytes:
+    return uuid.uuid4().hex.encode()
 
 
 def _s3_identity(info: dict[str, Any]) -> Identity:

@@ -34,14 +34,12 @@ class Content:
 
     Attributes:
         frame: The rows, in their order of storage; None publishes nothing new (a held day).
-        inputs: Hash of all that the publication depends on.
-        rows_inputs: Hash of all that the rows depend on, where that is less; else `inputs`.
+        inputs: Hash of all that the rows depend on.
         counts: Row counts of the step, kept in the record.
     """
 
     frame: pl.DataFrame | None
     inputs: str
-    rows_inputs: str | None = None
     counts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -65,7 +63,7 @@ class ParquetStore:
         Raises:
             StaleInputError: Something published was made from a landing newer than `pin`.
         """
-        with self.objects.lock(f"{asset}/{day}"):
+        with self.objects.lock(f"{asset}/{day}") as lock:
             entries = self.records.day(asset, day) or {}
             for tenant, content in contents.items():
                 old = entries.get(tenant)
@@ -75,10 +73,12 @@ class ParquetStore:
                         f"is published from landing {old.pin}, newer than this run's {pin}",
                         "Run it again",
                     )
+            lock.confirm()
             made = {
                 tenant: self._switch(asset, day, tenant, content, pin, entries.get(tenant))
                 for tenant, content in contents.items()
             }
+            lock.confirm()
             self.records.write(asset, day, entries | made)
         return made
 
@@ -87,8 +87,12 @@ class ParquetStore:
     ) -> Record:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         path = data_file(asset, day, tenant)
+        if old:
+            # the same inputs at an older landing: what was published has seen the newer one
+            pin = pin.joined(old.pin)
         if content.frame is None:
-            kept = replace(old, held=True) if old else Record("", pin, 0, None, "", None, now)
+            is_there = old is not None and self.objects.identity(path) == old.file
+            kept = old if old and is_there else Record("", pin, 0, None, "", None, now)
             return replace(kept, inputs=content.inputs, pin=pin, held=True, counts=content.counts)
         if content.frame.is_empty():
             self.objects.delete(path)
@@ -98,7 +102,7 @@ class ParquetStore:
                 rows=0,
                 file=None,
                 content="",
-                published_inputs=content.rows_inputs or content.inputs,
+                published_inputs=content.inputs,
                 published_at=now,
                 counts=content.counts,
             )
@@ -119,7 +123,7 @@ class ParquetStore:
             rows=content.frame.height,
             file=self.objects.put_file(temporary, path, durable=False),
             content=version.hexdigest(),
-            published_inputs=content.rows_inputs or content.inputs,
+            published_inputs=content.inputs,
             published_at=now,
             counts=content.counts,
         )
@@ -141,12 +145,19 @@ class ParquetStore:
             return pl.LazyFrame(schema=dict(schema) if schema else HIVE_SCHEMA)
         paths = [self.objects.uri(data_file(asset, *p)) for p in sorted(partitions)]
         inner = {k: v for k, v in schema.items() if k not in HIVE_SCHEMA} if schema else None
+        # a `key=value` folder above the root is parsed too, and must be declared
+        above: dict[str, pl.DataType] = {
+            part.split("=")[0]: pl.String()
+            for part in self.objects.uri("").split("/")
+            if "=" in part
+        }
         frame = pl.scan_parquet(
             paths,
+            glob=False,
             hive_partitioning=True,
-            hive_schema=HIVE_SCHEMA,
+            hive_schema=above | HIVE_SCHEMA,
             schema=inner,
             missing_columns="insert" if schema else "raise",
             extra_columns="ignore" if schema else "raise",
         )
-        return frame.select(list(schema)) if schema else frame
+        return frame.select(list(schema)) if schema else frame.drop(above)

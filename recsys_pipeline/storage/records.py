@@ -8,6 +8,7 @@ killed run, edited, deleted) makes its record void: the next run writes both ane
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Partition = tuple[date, str]
 
+READERS = 16  # a read from S3 is nearly all waiting
+
 
 @dataclass(frozen=True)
 class Pin:
@@ -33,6 +36,10 @@ class Pin:
     def older_than(self, other: Pin) -> bool:
         """Return whether the other pin has seen a landing that this one has not."""
         return self.interactions < other.interactions or self.items < other.items
+
+    def joined(self, other: Pin) -> Pin:
+        """Return the newer version of each table."""
+        return Pin(max(self.interactions, other.interactions), max(self.items, other.items))
 
 
 @dataclass(frozen=True)
@@ -89,13 +96,21 @@ class Records:
             return None  # torn by a power failure: the day counts as never published
         return {tenant: _decode(entry) for tenant, entry in entries.items()}
 
+    def many(self, asset: str, days: Collection[date]) -> dict[date, dict[str, Record] | None]:
+        """Return what `day` returns for each of many days, reading several at once."""
+        wanted = list(dict.fromkeys(days))
+        with ThreadPoolExecutor(READERS) as pool:
+            return dict(
+                zip(wanted, pool.map(lambda day: self.day(asset, day), wanted), strict=True)
+            )
+
     def days(self, asset: str, days: Collection[date]) -> dict[Partition, Record]:
         """Return the records of many days."""
-        found: dict[Partition, Record] = {}
-        for day in days:
-            for tenant, record in (self.day(asset, day) or {}).items():
-                found[day, tenant] = record
-        return found
+        return {
+            (day, tenant): record
+            for day, entries in self.many(asset, days).items()
+            for tenant, record in (entries or {}).items()
+        }
 
     def published_days(self, asset: str) -> set[date]:
         """Return every day that has a record, empty ones included."""

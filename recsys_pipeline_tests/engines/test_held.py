@@ -68,7 +68,8 @@ def test_what_was_published_before_stays_while_held(root):
     run_days(config, all_days(3))
     before = file_hashes(root)
     land(root, _bad("acme", 1, 50), "bad")
-    assert pending_days(view_of(config)) == [START + timedelta(days=1)]
+    # whether the later day is touched is known once the day has been split
+    assert pending_days(view_of(config))[0] == START + timedelta(days=1)
     run_days(config, pending_days(view_of(config)))
 
     after = file_hashes(root)

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from recsys_pipeline.engines.pending import pending_days
-from recsys_pipeline.engines.steps import publish, validate
+from recsys_pipeline.engines.publication import publish
+from recsys_pipeline.engines.steps import validate
 from recsys_pipeline.errors import StaleInputError
 from recsys_pipeline_tests.landed import (
     all_days,
