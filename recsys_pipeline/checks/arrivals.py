@@ -35,7 +35,10 @@ def _volume(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
                 )
     if not moved:
         return dg.AssetCheckResult(
-            passed=True, severity=WARN, description="Within the range of the trailing week"
+            passed=True,
+            severity=WARN,
+            description="Within the range of the trailing week",
+            metadata={"moved_count": 0},
         )
     day_, tenant, today, mean, change = moved[0]
     return dg.AssetCheckResult(
@@ -43,7 +46,10 @@ def _volume(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
         severity=WARN,
         description=f"{tenant} on {day_}: {today:,} events, {change} against {mean:,} a day before"
         + (f"; {len(moved) - 1} more" if len(moved) > 1 else ""),
-        metadata={"moved": table(("date", "tenant", "rows", "trailing_mean", "change"), moved)},
+        metadata={
+            "moved": table(("date", "tenant", "rows", "trailing_mean", "change"), moved),
+            "moved_count": len(moved),
+        },
     )
 
 
@@ -71,13 +77,19 @@ def _parked(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
     ]
     if not over:
         return dg.AssetCheckResult(
-            passed=True, severity=WARN, description=f"No batch has over {limit:.0%} parked rows"
+            passed=True,
+            severity=WARN,
+            description=f"No batch has over {limit:.0%} parked rows",
+            metadata={"batch_count": 0},
         )
     return dg.AssetCheckResult(
         passed=False,
         severity=WARN,
         description=f"Batch {over[0][0]} of {over[0][1]}: {over[0][4]} of its rows have no known day",
-        metadata={"batches": table(("batch", "tenant", "parked", "rows", "share"), over)},
+        metadata={
+            "batches": table(("batch", "tenant", "parked", "rows", "share"), over),
+            "batch_count": len(over),
+        },
     )
 
 

@@ -45,7 +45,10 @@ def daily_check(
     )
     def check(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> dg.AssetCheckResult:
         view = pipeline.view(context.instance, context.run.run_id)
-        return judge(view, _days(context.run.tags))
+        days = _days(context.run.tags)
+        result = judge(view, days)
+        span = {"first_day": days[0].isoformat(), "last_day": days[-1].isoformat()}
+        return result.with_metadata({**result.metadata, **span})
 
     return check
 

@@ -29,6 +29,15 @@ def _is_stale(kind: Kind, view: View, partition: Partition) -> bool:
     )
 
 
+def _is_replaced(kind: Kind, view: View, partition: Partition) -> bool:
+    """Return whether another run has published a (day, tenant) since this run recorded it."""
+    day, tenant = partition
+    return any(
+        (view.store.records.day(asset, day) or {}).get(tenant) != view.records(asset, day)[tenant]
+        for asset in (VALIDATED[kind], QUARANTINED[kind])
+    )
+
+
 def _rows(view: View, asset: str, wanted: Sequence[Partition]) -> dict[Partition, int]:
     """Return the rows of some partitions as their files have them; no file has none."""
     named = [
@@ -56,6 +65,9 @@ def _conservation(kind: Kind, view: View, days: Sequence[date]) -> dg.AssetCheck
         held = counts.get("held", 0)
         published, quarantined = valid.get((day, tenant), 0), bad.get((day, tenant), 0)
         if rows != published + held + quarantined:
+            if _is_replaced(kind, view, (day, tenant)):
+                stale.append((day, tenant))
+                continue
             broken.append((day.isoformat(), tenant, rows, published, quarantined, held))
         total["landed"] += rows
         for name in ("valid", "duplicate", "rejected", "held"):
@@ -69,7 +81,7 @@ def _conservation(kind: Kind, view: View, days: Sequence[date]) -> dg.AssetCheck
         words += f"; {len(broken)} (day, tenant) do not add up"
     if stale:
         metadata["stale_days"] = table(("date", "tenant"), [(str(d), t) for d, t in stale])
-        words += f"; {len(stale)} (day, tenant) not judged: the landing has moved on since"
+        words += f"; {len(stale)} (day, tenant) not judged: the landing or another run has moved on"
     return dg.AssetCheckResult(
         passed=not broken,
         description=words,
