@@ -75,14 +75,18 @@ def rules(model: type[pa.DataFrameModel]) -> tuple[Rule, ...]:
             found.append(Rule(f"{name}.required", name, "must be present", value.is_not_null()))
         for check in column.checks:
             suffix, words, expression = _CHECKS[check.name]
+            told = {
+                key: ", ".join(map(str, given))
+                if isinstance(given, list) and suffix == "allowed"
+                else given
+                for key, given in check.statistics.items()
+            }
             obeyed = expression(value, check.statistics)
             found.append(
                 Rule(
                     f"{name}.{suffix}",
                     name,
-                    "must be " + words.format(**check.statistics)
-                    if suffix != "form"
-                    else words.format(**check.statistics),
+                    ("" if suffix == "form" else "must be ") + words.format(**told),
                     # a null is the business of the `required` rule alone
                     obeyed.fill_null(True),  # noqa: FBT003  # polars' own signature
                 )

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import pytest
 
 from recsys_pipeline.errors import StorageError
-from recsys_pipeline.storage import objects
+from recsys_pipeline.storage import s3_store
 from recsys_pipeline.storage.objects import S3Store, open_store
 from recsys_pipeline.storage.records import Pin, Record, Records
 
@@ -26,7 +26,7 @@ def s3_root(s3_bucket, tmp_path):
 @pytest.fixture
 def short_lease(monkeypatch):
     """Leases of one second."""
-    monkeypatch.setattr(objects, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(s3_store, "LEASE_SECONDS", 1)
 
 
 def _slots(root) -> list[str]:
@@ -60,9 +60,9 @@ def test_a_first_holder_does_not_release_the_lease_of_the_second(s3_root, monkey
     first.__enter__()
     time.sleep(RUN_OUT)
     with second as held:
-        monkeypatch.setattr(objects, "LEASE_SECONDS", 300)
+        monkeypatch.setattr(s3_store, "LEASE_SECONDS", 300)
         first.__exit__(None, None, None)
-        monkeypatch.setattr(objects, "LOCK_PATIENCE_SECONDS", 0.2)
+        monkeypatch.setattr(s3_store, "LOCK_PATIENCE_SECONDS", 0.2)
         with pytest.raises(StorageError, match="held by another process"):
             open_store(s3_root).lock("name").__enter__()
         held.confirm()
@@ -111,8 +111,8 @@ def test_two_waiters_on_a_lease_that_ran_out_do_not_both_get_it(s3_root, monkeyp
         else:
             taken.append(lock)
 
-    monkeypatch.setattr(objects, "LEASE_SECONDS", 3)
-    monkeypatch.setattr(objects, "LOCK_PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(s3_store, "LEASE_SECONDS", 3)
+    monkeypatch.setattr(s3_store, "LOCK_PATIENCE_SECONDS", 1)
     time.sleep(4.5)
     threads = [threading.Thread(target=wait_for_it) for _ in range(2)]
     for thread in threads:
@@ -124,8 +124,8 @@ def test_two_waiters_on_a_lease_that_ran_out_do_not_both_get_it(s3_root, monkeyp
 
 @pytest.mark.usefixtures("short_lease")
 def test_confirming_renews_a_lease(s3_root, monkeypatch):
-    monkeypatch.setattr(objects, "LOCK_PATIENCE_SECONDS", 0)
-    monkeypatch.setattr(objects, "LEASE_SECONDS", 3)
+    monkeypatch.setattr(s3_store, "LOCK_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(s3_store, "LEASE_SECONDS", 3)
     with open_store(s3_root).lock("name") as held:
         for _ in range(3):
             time.sleep(1.2)

@@ -187,7 +187,7 @@ def test_any_folder_name_serves_as_root(tmp_path, folder):
 def test_listing_survives_concurrent_removal(tmp_path):
     import threading
 
-    from recsys_pipeline.storage.objects import LocalStore
+    from recsys_pipeline.storage.local_store import LocalStore
 
     store = LocalStore(str(tmp_path))
     over = threading.Event()

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 
-from recsys_pipeline.storage.objects import LocalStore
+from recsys_pipeline.storage.local_store import LocalStore
 from recsys_pipeline_tests.landed import all_days, run_days, settings_for
 
 root, days, point, number = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from recsys_pipeline.storage.objects import Identity, LocalStore, S3Store
+from recsys_pipeline.storage.local_store import LocalStore
+from recsys_pipeline.storage.objects import Identity
 from recsys_pipeline.storage.records import Pin, Record, Records
+from recsys_pipeline.storage.s3_store import S3Store
 
 DAYS = [date(2025, 1, 1) + timedelta(days=n) for n in range(40)]
 HOUR = timedelta(hours=1)
