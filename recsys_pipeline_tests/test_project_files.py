@@ -191,6 +191,8 @@ def test_dev_env_holds_in_a_folder_with_spaces_and_quotes(tmp_path):
     (root / ".dagster").mkdir()
     (root / ".dagster" / "demo.env").write_text("export RECSYS_START_DATE=2025-02-03\n")
     assert sourced("bash")[1:3] == ["", "2025-02-03"]
+    (root / ".env").write_text("RECSYS_START_DATE=2025-03-04\n")
+    assert sourced("bash")[1:3] == [f"{root}/data", ""]
 
 
 # --- Dagster's files

@@ -85,11 +85,11 @@ write_dev_env() {
 export DAGSTER_HOME=$(quoted "$root/.dagster")
 export VIRTUAL_ENV=$(quoted "$root/.venv")
 export PATH=$(quoted "$root/.venv/bin"):"\$PATH"
-# A line in .env beats these two defaults; an exported variable beats .env.
+# A line in .env beats these defaults.
 grep -qs '^RECSYS_STORAGE_ROOT=' $(quoted "$root/.env") || export RECSYS_STORAGE_ROOT=$(quoted "$root/data")
 grep -qs '^RECSYS_TENANTS_FILE=' $(quoted "$root/.env") || export RECSYS_TENANTS_FILE=$(quoted "$root/tenants.toml")
 # \`make demo\` leaves here the start date of the data that it made.
-[ ! -f $(quoted "$root/.dagster/demo.env") ] || . $(quoted "$root/.dagster/demo.env")
+grep -qs '^RECSYS_START_DATE=' $(quoted "$root/.env") || [ ! -f $(quoted "$root/.dagster/demo.env") ] || . $(quoted "$root/.dagster/demo.env")
 EOF
   mv dev.env.new dev.env
 }

@@ -10,7 +10,8 @@ import pytest
 
 from recsys_pipeline.errors import StorageError
 from recsys_pipeline.storage import s3_store
-from recsys_pipeline.storage.objects import S3Store, open_store
+from recsys_pipeline.storage.objects import open_store
+from recsys_pipeline.storage.s3_store import S3Store
 from recsys_pipeline.storage.records import Pin, Record, Records
 
 pytestmark = pytest.mark.usefixtures("s3_bucket")
