@@ -183,6 +183,7 @@ def test_no_user_value_in_events_or_metadata(tmp_path, use_root, instance):
     assert "secret" not in text
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_days_at_once_both_succeed(tmp_path):
     land(
         tmp_path / "root",

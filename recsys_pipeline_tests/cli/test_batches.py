@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from recsys_pipeline.cli import console
 from recsys_pipeline.cli.batches import app
 from recsys_pipeline.errors import LandingError, TenantError
 from recsys_pipeline.ingestion.batches import implicit_key, land_batch, plan_batch
@@ -39,7 +40,9 @@ def upload(landing, content, count=30) -> str:
 
 
 def run(*arguments, **more) -> str:
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False, **more)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(console.out, "_width", 200)  # narrower, words are folded over lines
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False, **more)
     assert result.exit_code == 0, result.output
     return result.output
 

@@ -93,6 +93,7 @@ def test_rees46_with_its_cut_line_and_repeats(real_data, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_movielens_over_22_sparse_years(real_data, tmp_path):
     folder = real_data / "movielens-latest-small"
     _, counts, rows = _run(

@@ -50,7 +50,7 @@ def _copy_landing(source, target):
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(seed=st.integers(0, 10_000), order=st.randoms(use_true_random=False), limit=st.booleans())
 def test_days_in_any_order_equal_one_range(scratch, seed, order, limit):

@@ -52,6 +52,7 @@ def _keep_running(root, seconds):
             pass  # another run was ahead: start over from the latest landing
 
 
+@pytest.mark.slow
 def test_three_runners_and_a_landing_end_as_one_fresh_run(tmp_path):
     root, fresh = tmp_path / "root", tmp_path / "fresh"
     land(root, random_events(0, 40, DAYS), "0")

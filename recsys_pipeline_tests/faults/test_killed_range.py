@@ -64,6 +64,7 @@ def test_files_are_whole_and_the_rerun_is_right(tmp_path, point, number):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_five_sparse_years_killed_twice(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     rng = random.Random(5)
