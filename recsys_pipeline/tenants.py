@@ -40,7 +40,6 @@ class TenantOverrides(BaseModel):
     negative_ratio: int | None = Field(None, ge=0, le=1000)
     negative_strategy: SamplingStrategy | None = None
     popularity_alpha: float | None = Field(None, ge=0, le=2)
-    retention_days: int | None = Field(None, ge=1)
 
 
 class TenantConfig(BaseModel):
@@ -58,7 +57,6 @@ class TenantConfig(BaseModel):
     negative_ratio: int
     negative_strategy: SamplingStrategy
     popularity_alpha: float
-    retention_days: int | None
 
 
 def check_name(name: str) -> str:

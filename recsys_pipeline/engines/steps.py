@@ -14,7 +14,7 @@ import polars as pl
 from recsys_pipeline.engines.effective import CODE_VERSIONS, Chains, digest
 from recsys_pipeline.engines.publication import DayContent, publish
 from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
-from recsys_pipeline.errors import ContractError
+from recsys_pipeline.errors import ContractError, SettingsError
 from recsys_pipeline.schemas.features import ItemFeatures, UserFeatures
 from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.schemas.samples import SAMPLE_FEATURES
@@ -255,8 +255,18 @@ def feature_history(
 
 
 def sample_columns(view: View) -> tuple[str, ...]:
-    """Return the feature columns of training samples, in the contract's order."""
+    """Return the feature columns of training samples, in the contract's order.
+
+    Raises:
+        SettingsError: `sample_features` names a column that there is not.
+    """
     chosen = view.settings.sample_features
+    if unknown := set(chosen or ()) - set(SAMPLE_FEATURES):
+        raise SettingsError(
+            "RECSYS_SAMPLE_FEATURES",
+            f"{min(unknown)!r} is no feature of training samples",
+            "See training_samples in docs/contracts.md",
+        )
     return SAMPLE_FEATURES if chosen is None else tuple(c for c in SAMPLE_FEATURES if c in chosen)
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _TENANT_ONLY = {
     "mapping": "Mapping of `recsys ingest` where `--mapping` is not given: a name or a TOML file.",
     "categories": "Allowed item categories; an item of another one is quarantined.",
-    "retention_days": "Days of data to keep; unset keeps all.",
 }
 
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}

@@ -11,8 +11,8 @@ import pytest
 from recsys_pipeline.errors import StorageError
 from recsys_pipeline.storage import s3_store
 from recsys_pipeline.storage.objects import open_store
-from recsys_pipeline.storage.s3_store import S3Store
 from recsys_pipeline.storage.records import Pin, Record, Records
+from recsys_pipeline.storage.s3_store import S3Store
 
 pytestmark = pytest.mark.usefixtures("s3_bucket")
 
