@@ -1,7 +1,7 @@
 # Every target that needs the environment makes it first; a second call costs a few milliseconds.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist worksteal
 BIN := .venv/bin
 
 .PHONY: help setup demo dev test test-slow lint format types check docs lock clean clean-data

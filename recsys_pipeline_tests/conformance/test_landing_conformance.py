@@ -304,6 +304,7 @@ def finish(processes) -> list[str]:
     return answers
 
 
+@pytest.mark.slow
 def test_four_processes_land_the_same_file_at_once(landing, root):
     answers = finish([lander(root, "f" * 64, "never") for _ in range(4)])
     assert sorted(answers) == ["already", "already", "already", "landed"]

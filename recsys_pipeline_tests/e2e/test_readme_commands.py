@@ -172,6 +172,7 @@ def test_every_command_works_and_every_run_is_recorded(copy, tmp_path):
             code, printed = shell.run(line)
             assert code == 0, f"{line}\n{printed}"
             assert "Traceback" not in printed, f"{line}\n{printed}"
+            assert "Deprecat" not in printed, f"{line}\n{printed}"
             if not RUNS.match(line):
                 assert statuses(copy) == before, line
             elif "backfill" in line:
