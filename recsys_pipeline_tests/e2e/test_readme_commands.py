@@ -71,8 +71,10 @@ class Server:
 
     def __init__(self, line: str, folder: Path, home: Path, port: int) -> None:
         self._log = folder.parent / "server.log"
+        # a test run in the background has Ctrl-C ignored, which every child would inherit
+        bare = ["env", "-i", "--default-signal=INT", f"HOME={home}", "PATH=/usr/bin:/bin"]
         self._process = subprocess.Popen(
-            ["env", "-i", f"HOME={home}", "PATH=/usr/bin:/bin", f"PORT={port}", "bash", "-c", line],
+            [*bare, f"PORT={port}", "bash", "-c", line],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=self._log.open("w"),
