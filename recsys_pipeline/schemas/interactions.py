@@ -14,8 +14,6 @@ from recsys_pipeline.schemas.keys import (
 )
 from recsys_pipeline.settings import INTERACTION_TYPES
 
-RATING_STEP = 0.01
-
 
 class Interaction(pa.DataFrameModel):
     """An event: what a user did with an item, when."""
