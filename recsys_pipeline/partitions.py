@@ -11,8 +11,8 @@ from recsys_pipeline.settings import get_settings
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
-# a run costs more than a few empty days in a range
-BRIDGE_DAYS = 7
+# measured: a run costs 4 s, a day of a range with nothing to do 0.04 s
+BRIDGE_DAYS = 60
 
 # today's partition exists, so that events are seen on the day they arrive
 daily = dg.DailyPartitionsDefinition(

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     volume_change_limit: float = Field(
         0.50, gt=0, description="Relative change against the trailing week's mean that warns."
     )
+    volume_min_rows: int = Field(
+        100, ge=0, description="A tenant with fewer events a day in the trailing week never warns."
+    )
     freshness_hours: int = Field(
         36, ge=1, description="Hours after which an asset that was not materialised is stale."
     )

@@ -297,7 +297,7 @@ def test_options_of_our_containers_exist(name):
 
 
 def test_variables_of_our_containers_are_read_by_someone():
-    others = {"AWS_", "DAGSTER_HOME", "DAGSTER_POSTGRES_URL"}
+    others = {"AWS_", "DAGSTER_EVENT_BATCH_SIZE", "DAGSTER_HOME", "DAGSTER_POSTGRES_URL"}
     for name in OURS:
         for variable in SERVICES[name]["environment"]:
             if variable.startswith("RECSYS_"):

@@ -85,6 +85,8 @@ write_dev_env() {
 export DAGSTER_HOME=$(quoted "$root/.dagster")
 export VIRTUAL_ENV=$(quoted "$root/.venv")
 export PATH=$(quoted "$root/.venv/bin"):"\$PATH"
+# Dagster writes the events of a range together: three times as fast (docs/adr/0007).
+export DAGSTER_EVENT_BATCH_SIZE=500
 # A line in .env beats these defaults.
 grep -qs '^RECSYS_STORAGE_ROOT=' $(quoted "$root/.env") || export RECSYS_STORAGE_ROOT=$(quoted "$root/data")
 grep -qs '^RECSYS_TENANTS_FILE=' $(quoted "$root/.env") || export RECSYS_TENANTS_FILE=$(quoted "$root/tenants.toml")

@@ -20,6 +20,7 @@ def _volume(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
     tenants = sorted({tenant for _, tenant in rows})
     first = {tenant: min(d for d, t in rows if t == tenant) for tenant in tenants}
     moved = []
+    least = max(view.settings.volume_min_rows, 1)
     for day in days:
         for tenant in tenants:
             # a tenant's first week has no trailing week to compare with
@@ -29,7 +30,7 @@ def _volume(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
             mean = sum(week) / WEEK
             today = rows.get((day, tenant), 0)
             limit = view.config(tenant).volume_change_limit
-            if mean and abs(today - mean) / mean > limit:
+            if mean >= least and abs(today - mean) / mean > limit:
                 moved.append(
                     (day.isoformat(), tenant, today, round(mean), f"{today / mean - 1:+.0%}")
                 )
