@@ -46,6 +46,14 @@ class LandingError(RecsysError):
     """The landing zone refused a write, or a batch does not exist."""
 
 
+class OffsetError(LandingError):
+    """A range of a Kafka topic does not begin where the last landed one ended."""
+
+
+class KafkaError(RecsysError):
+    """A broker does not answer, or a topic or its records are not there."""
+
+
 class StorageError(RecsysError):
     """A stored object is missing, torn or outside its prefix."""
 

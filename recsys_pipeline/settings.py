@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys_pipeline.errors import SettingsError
@@ -101,8 +101,57 @@ class Settings(BaseSettings):
     schedules_running: bool = Field(
         False, description="Start the daily schedule with the code location (production)."
     )
+
     kafka_bootstrap_servers: str | None = Field(
         None, description="Kafka brokers; unset means that no Kafka is used."
+    )
+    kafka_options: dict[str, str] = Field(
+        {},
+        description="Further librdkafka properties (JSON object), such as `security.protocol`, "
+        "`sasl.mechanism`, `sasl.username`, `ssl.ca.location`.",
+    )
+    kafka_sasl_password: SecretStr | None = Field(
+        None, description="`sasl.password`, kept out of logs and messages."
+    )
+    kafka_interactions_topic: str = Field("interactions-raw", description="Topic of events.")
+    kafka_items_topic: str = Field("items-catalog", description="Topic of item versions.")
+    kafka_topic_tenants: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="Tenants that a topic may bring (JSON object of lists); a topic that is not "
+        "named brings all. A message of another tenant is quarantined.",
+    )
+    kafka_start: Literal["earliest", "latest"] = Field(
+        "earliest", description="Where a topic starts that has never landed."
+    )
+    kafka_topic_ids: bool = Field(
+        True,
+        description="Tell a re-created topic by its id. Off for brokers that can't describe "
+        "topics: a topic whose end is below its landed offset then waits for `recsys kafka reset`.",
+    )
+    kafka_run_messages: int = Field(
+        1_000_000, ge=1, description="Messages that one landing run takes of a topic at most."
+    )
+    kafka_commit_messages: int = Field(
+        100_000, ge=1, description="Messages of one landing transaction at most."
+    )
+    kafka_commit_bytes: int = Field(
+        64 * 2**20, ge=1, description="Bytes of messages of one landing transaction at most."
+    )
+    kafka_timeout_seconds: float = Field(
+        30.0, gt=0, description="Seconds without an answer after which a broker is given up."
+    )
+    kafka_consumer_group: str | None = Field(
+        None,
+        description="Consumer group to which landed offsets are copied, for lag monitors; they "
+        "are never read back. Unset means none.",
+    )
+    landing_debounce_seconds: int = Field(
+        20, ge=0, description="Shortest time between two requests for runs over landed days."
+    )
+    late_days: Literal["nightly", "at_once"] = Field(
+        "nightly",
+        description="When the days after a late event's day are made anew: by the daily schedule, "
+        "or together with its day.",
     )
 
     @field_validator("positive_types")

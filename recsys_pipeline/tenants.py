@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 TENANT_PATTERN = r"^[a-z][a-z0-9_-]{0,62}$"
 
+# holds the messages of topics that name no acceptable tenant; nobody may take the name
+UNASSIGNED = "unassigned"
+
 _TENANT = re.compile(TENANT_PATTERN)
 _cache: dict[Path, tuple[int, dict[str, TenantOverrides]]] = {}
 

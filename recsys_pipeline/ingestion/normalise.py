@@ -98,15 +98,27 @@ def normalise(block: Block, mapping: Mapping, receipt: Receipt) -> pl.DataFrame:
         )
         frames.append(_received(typed, receipt, schema))
     if block.unreadable.height:
-        lines = block.unreadable.select(
-            "position",
-            pl.col("text").alias("raw"),
-            pl.lit(LINE_READABLE).alias("problem"),
-            pl.lit(True).alias("parked"),  # noqa: FBT003  # polars' own signature
-            pl.lit(receipt.received_at.date()).alias("date"),
-        )
-        frames.append(_received(lines, receipt, schema))
+        lines = block.unreadable.with_columns(pl.lit(LINE_READABLE).alias("problem"))
+        frames.append(parked_texts(lines, mapping.kind, receipt))
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+
+def parked_texts(lines: pl.DataFrame, kind: Kind, receipt: Receipt) -> pl.DataFrame:
+    """Turn texts that are no row into rows of the landing schema, parked with their problem.
+
+    Args:
+        lines: Columns `position`, `text` (at most 64 KiB) and `problem`.
+        kind: Table that they land in.
+        receipt: What is the same for all of them.
+    """
+    rows = lines.select(
+        "position",
+        "problem",
+        pl.col("text").alias("raw"),
+        pl.lit(True).alias("parked"),  # noqa: FBT003  # polars' own signature
+        pl.lit(receipt.received_at.date()).alias("date"),
+    )
+    return _received(rows, receipt, SCHEMAS[kind])
 
 
 def _text(column: pl.Series) -> pl.Series:

@@ -2,7 +2,8 @@
 
 A landed row is never dropped. What could not be read is told in `problem` (a reason code as in
 quarantine), and `raw` then holds the row's text. A row whose day can't be known is *parked*
-under the day on which it was received.
+under the day on which it was received. A message of no acceptable tenant is parked under the
+tenant `unassigned`, so that nobody finds another's rows among its own.
 """
 
 from __future__ import annotations
@@ -17,12 +18,22 @@ TIMESTAMP_READABLE = "timestamp.readable"
 TIMESTAMP_RANGE = "timestamp.range"
 TIMESTAMP_NOT_FUTURE = "timestamp.not_future"
 UPDATED_AT_READABLE = "updated_at.readable"
+TENANT_PRESENT = "tenant.present"
+TENANT_AGREES = "tenant.agrees"
+TENANT_FORM = "tenant.form"
+TENANT_KNOWN = "tenant.known"
+TENANT_ALLOWED = "tenant.allowed"
 PARKING_PROBLEMS = (
     LINE_READABLE,
     TIMESTAMP_READABLE,
     TIMESTAMP_RANGE,
     TIMESTAMP_NOT_FUTURE,
     UPDATED_AT_READABLE,
+    TENANT_PRESENT,
+    TENANT_AGREES,
+    TENANT_FORM,
+    TENANT_KNOWN,
+    TENANT_ALLOWED,
 )
 
 PROBLEM_WORDS = {
@@ -34,6 +45,11 @@ PROBLEM_WORDS = {
     "price.readable": "must be a number",
     "available.readable": "must be true or false",
     UPDATED_AT_READABLE: "must be a readable time",
+    TENANT_PRESENT: "must name its tenant, in the field or the header `tenant`",
+    TENANT_AGREES: "must name the same tenant in the field and in the header",
+    TENANT_FORM: "must have the form of a tenant's name",
+    TENANT_KNOWN: "must be a tenant of `tenants.toml`",
+    TENANT_ALLOWED: "must be a tenant of its topic",
 }
 
 

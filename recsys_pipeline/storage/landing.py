@@ -4,6 +4,7 @@ Every ingestion path commits here and only here. A commit carries its rows toget
 app transactions, so that rows and the fact that they have landed are one:
 
 - `upload/<tenant>/<key>` at `sequence`: the rows of that batch are in the table.
+- `kafka/<cluster>/<topic>/<topic id>/<partition>` at an offset: the messages before it have landed.
 - `retract/<batch_id>` at 1: the rows of that batch have been withdrawn.
 - `layout` at n: the n-th commit that removed files. delta-rs doesn't see that a compaction has
   removed the files that another commit is about to remove (a retraction is then without effect,
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from recsys_pipeline.errors import ContractError, LandingError
+from recsys_pipeline.errors import ContractError, LandingError, OffsetError
 from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.storage.delta_files import (
     CONFIGURATION,
@@ -151,6 +152,44 @@ class Landing:
                 return bool(mine) and mine <= set(live_files(table)["path"])
         raise self._contended()
 
+    def append_offsets(
+        self, rows: pl.DataFrame, *, app_id: str, after: int | None, end: int
+    ) -> None:
+        """Land rows of a Kafka partition together with the offset that follows them.
+
+        Args:
+            rows: Rows of the landing schema, of any tenants.
+            app_id: Identity of the partition, see `TopicState.app_id`.
+            after: The landed offset that the rows follow; None where none has landed.
+            end: The landed offset from now on.
+
+        Raises:
+            ContractError: The rows are not of the landing schema.
+            OffsetError: The landed offset is another one; nothing has landed.
+            LandingError: Other writers won every attempt.
+        """
+        from deltalake import Transaction
+
+        self._check_rows(rows)
+        table = self._open() or self._create()
+        self._check_offset(table, app_id, after)
+        staged = DataFiles(self.store, TABLES[self.kind])
+        try:
+            staged.write(rows)
+        except BaseException:
+            staged.discard()
+            raise
+        for _ in range(ATTEMPTS):
+            if self._commit(table, list(staged.added), [Transaction(app_id, end)]):
+                return
+            # as in `append`: the offset is read on the very object that commits
+            table = self._reopen()
+            mine = {action.path for action in staged.added}
+            if mine and mine <= set(live_files(table)["path"]):
+                return  # a commit whose answer was lost conflicts with itself
+            self._check_offset(table, app_id, after)
+        raise self._contended()
+
     def retract(self, batch_id: str) -> int:
         """Withdraw a batch in one transaction.
 
@@ -277,10 +316,9 @@ class Landing:
         buffer: list[pl.DataFrame] = []
         size = 0
         for frame in frames:
-            if frame.schema != self._schema:
-                raise ContractError(self.uri, f"refuses a frame of {frame.schema}")
-            if frame["date"].has_nulls() or not frame["tenant"].eq_missing(tenant).all():
-                raise ContractError(self.uri, f"refuses rows without a date or not of {tenant!r}")
+            self._check_rows(frame)
+            if not frame["tenant"].eq_missing(tenant).all():
+                raise ContractError(self.uri, f"refuses rows that are not of {tenant!r}")
             buffer.append(frame)
             size += int(frame.estimated_size())
             if size >= BUFFER_BYTES:
@@ -289,10 +327,29 @@ class Landing:
         if buffer:
             yield pl.concat(buffer)
 
+    def _check_rows(self, frame: pl.DataFrame) -> None:
+        if frame.schema != self._schema:
+            raise ContractError(self.uri, f"refuses a frame of {frame.schema}")
+        if frame["date"].has_nulls() or frame["tenant"].has_nulls():
+            raise ContractError(self.uri, "refuses rows without a date or a tenant")
+
+    def _check_offset(self, table: DeltaTable, app_id: str, after: int | None) -> None:
+        landed = table.transaction_version(app_id)
+        if landed != after:
+            raise OffsetError(
+                app_id,
+                f"has landed up to {_offset(landed)}, and the range follows {_offset(after)}",
+                "Plan the range anew: the sensor does, and so does `recsys kafka land`",
+            )
+
     def _removal(self, table: DeltaTable, batch_id: str) -> tuple[int, list[Any]]:
         rewritten = DataFiles(self.store, TABLES[self.kind])
         rows, removed = removal(table, self.uri, batch_id, rewritten)
         return rows, [*removed, *rewritten.added]
+
+
+def _offset(landed: int | None) -> str:
+    return "nothing" if landed is None else f"offset {landed}"
 
 
 def _next_layout(table: DeltaTable) -> Transaction:

@@ -158,6 +158,10 @@ class LandingSnapshot:
         """Return the committed sequence of an upload's key, None when it has never landed."""
         return self._transaction(upload_id(tenant, key))
 
+    def offset(self, app_id: str) -> int | None:
+        """Return the landed offset of a Kafka partition, None when nothing of it has landed."""
+        return self._transaction(app_id)
+
     def is_retracted(self, batch_id: str) -> bool:
         """Say whether the batch has been withdrawn."""
         return self._transaction(retraction_id(batch_id)) is not None
