@@ -15,16 +15,20 @@ from recsys_pipeline.checks.leakage import LEAKAGE_CHECKS
 from recsys_pipeline.checks.quarantine import QUARANTINE_CHECKS
 from recsys_pipeline.io_manager import ParquetIOManager
 from recsys_pipeline.jobs import daily_pipeline
+from recsys_pipeline.landing_job import kafka_landing
 from recsys_pipeline.resources.pipeline import Pipeline
 from recsys_pipeline.schedules import daily_schedule
+from recsys_pipeline.sensors.kafka import kafka_sensor
+from recsys_pipeline.sensors.landing import landing_sensor
 
 pipeline = Pipeline()
 
 defs = dg.Definitions(
     assets=[*SOURCES, *RAW, *VALIDATED_ASSETS, *FEATURE_ASSETS, *TRAINING_ASSETS],
     asset_checks=[*CONTRACT_CHECKS, *QUARANTINE_CHECKS, *ARRIVAL_CHECKS, *LEAKAGE_CHECKS],
-    jobs=[daily_pipeline],
+    jobs=[daily_pipeline, kafka_landing],
     schedules=[daily_schedule],
+    sensors=[kafka_sensor, landing_sensor],
     resources={"pipeline": pipeline, "parquet": ParquetIOManager(pipeline=pipeline)},
     # measured: 0.5 s for five small steps, against 30 s with a process a step
     executor=dg.in_process_executor,

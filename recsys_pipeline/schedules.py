@@ -7,6 +7,7 @@ import dagster as dg
 
 from recsys_pipeline.engines.pending import pending_days
 from recsys_pipeline.jobs import daily_pipeline
+from recsys_pipeline.kafka.config import is_configured
 from recsys_pipeline.partitions import BRIDGE_DAYS, RANGE_END, RANGE_START, contiguous
 from recsys_pipeline.settings import get_settings
 
@@ -19,7 +20,7 @@ _settings = get_settings()
     execution_timezone="UTC",
     default_status=(
         dg.DefaultScheduleStatus.RUNNING
-        if _settings.schedules_running
+        if _settings.schedules_running or is_configured(_settings)
         else dg.DefaultScheduleStatus.STOPPED
     ),
     description=(

@@ -99,7 +99,8 @@ class Settings(BaseSettings):
         1, ge=0, le=23, description="UTC hour at which the schedule runs the last complete day."
     )
     schedules_running: bool = Field(
-        False, description="Start the daily schedule with the code location (production)."
+        False,
+        description="Start the daily schedule with the code location, as Kafka's being set does.",
     )
 
     kafka_bootstrap_servers: str | None = Field(

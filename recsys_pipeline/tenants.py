@@ -77,6 +77,19 @@ def check_name(name: str) -> str:
     return name
 
 
+def free_name(name: str) -> str:
+    """Return the name if a tenant may have it.
+
+    Raises:
+        TenantError: The name is not a tenant's, or is kept for rows that belong to nobody.
+    """
+    if check_name(name) == UNASSIGNED:
+        raise TenantError(
+            f"tenant {name!r}", "is where messages of no acceptable tenant go", "Choose another"
+        )
+    return name
+
+
 def overrides(settings: Settings) -> dict[str, TenantOverrides]:
     """Read `tenants.toml`; an absent file means no tenant is configured.
 
@@ -102,7 +115,7 @@ def overrides(settings: Settings) -> dict[str, TenantOverrides]:
     tables: dict[str, TenantOverrides] = {}
     for name, table in document.get("tenants", {}).items():
         try:
-            tables[check_name(name)] = TenantOverrides.model_validate(table)
+            tables[free_name(name)] = TenantOverrides.model_validate(table)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
@@ -123,7 +136,7 @@ def tenant_config(settings: Settings, name: str) -> TenantConfig:
     """
     check_name(name)
     tables = overrides(settings)
-    if name not in tables and not settings.auto_tenants:
+    if name not in tables and name != UNASSIGNED and not settings.auto_tenants:
         raise TenantError(
             f"tenant {name!r}",
             f"is not in {settings.tenants_file}",
@@ -140,9 +153,11 @@ def tenant_config(settings: Settings, name: str) -> TenantConfig:
 __all__ = [
     "INTERACTION_TYPES",
     "TENANT_PATTERN",
+    "UNASSIGNED",
     "TenantConfig",
     "TenantOverrides",
     "check_name",
+    "free_name",
     "overrides",
     "tenant_config",
 ]

@@ -76,10 +76,10 @@ def test_the_schedule_requests_yesterday_and_stale_days(use_root, tmp_path):
     from recsys_pipeline_tests.landed import event, land
 
     use_root(tmp_path)
-    land(tmp_path, [event(day=2), event(day=40)], "a")
+    land(tmp_path, [event(day=2), event(day=100)], "a")
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_schedule_context(
-            instance, scheduled_execution_time=datetime(2025, 3, 1, 1, tzinfo=UTC)
+            instance, scheduled_execution_time=datetime(2025, 8, 1, 1, tzinfo=UTC)
         )
         requests = daily_schedule.evaluate_tick(context).run_requests
     ranges = [
@@ -88,8 +88,8 @@ def test_the_schedule_requests_yesterday_and_stale_days(use_root, tmp_path):
     ]
     assert ranges == [
         ("2025-01-03", "2025-01-03"),
-        ("2025-02-10", "2025-02-10"),
-        ("2025-02-28", "2025-02-28"),
+        ("2025-04-11", "2025-04-11"),
+        ("2025-07-31", "2025-07-31"),
     ]
 
 

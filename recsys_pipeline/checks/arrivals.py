@@ -10,6 +10,7 @@ import polars as pl
 
 from recsys_pipeline.checks.common import daily_check, partitions, table
 from recsys_pipeline.engines.view import View
+from recsys_pipeline.storage.landing_snapshot import KAFKA_BATCHES
 
 WEEK = 7
 WARN = dg.AssetCheckSeverity.WARN
@@ -56,21 +57,21 @@ def _volume(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
 
 def _parked(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
     limit = view.settings.parked_limit
-    batches = (
-        view.snapshots["interactions"]
-        .scan(set(days), view.tenants)
-        .filter("parked")
-        .select("batch_id")
-        .unique()
-        .collect()
-        .to_series()
-        .to_list()
-    )
-    shares = (
-        pl.concat([_parked_share(view, batch) for batch in sorted(batches)]).collect()
-        if batches
-        else pl.DataFrame()
-    )
+    of_days = view.snapshots["interactions"].scan(set(days), view.tenants)
+    found = of_days.filter("parked").select("batch_id").unique().collect().to_series().sort()
+    # a topic's partition is one batch without end: its rows of these days are judged
+    streamed = found.str.starts_with(KAFKA_BATCHES)
+    shares = pl.concat(
+        [
+            *(
+                _parked_share(view.snapshots["interactions"].batch(b), view)
+                for b in found.filter(~streamed)
+            ),
+            _parked_share(
+                of_days.filter(pl.col("batch_id").is_in(found.filter(streamed).implode())), view
+            ),
+        ]
+    ).collect()
     over = [
         (batch, tenant, parked, rows, f"{parked / rows:.1%}")
         for batch, tenant, rows, parked in shares.iter_rows()
@@ -94,9 +95,8 @@ def _parked(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
     )
 
 
-def _parked_share(view: View, batch: str) -> pl.LazyFrame:
-    """Count a batch's rows; only the files that may hold it are read."""
-    rows = view.snapshots["interactions"].batch(batch)
+def _parked_share(rows: pl.LazyFrame, view: View) -> pl.LazyFrame:
+    """Count the rows of batches by tenant, and those of them that are parked."""
     if view.tenants is not None:
         rows = rows.filter(pl.col("tenant").is_in(sorted(view.tenants)))
     return rows.group_by("batch_id", "tenant").agg(

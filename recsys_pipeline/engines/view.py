@@ -29,7 +29,7 @@ from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.storage.landing import Kind, LandedContent, Landing, LandingSnapshot
 from recsys_pipeline.storage.layout import data_file, data_partition
 from recsys_pipeline.storage.records import Partition, Pin, Record
-from recsys_pipeline.tenants import TenantConfig, overrides, tenant_config
+from recsys_pipeline.tenants import UNASSIGNED, TenantConfig, overrides, tenant_config
 from recsys_pipeline.transforms.validation import Split, split
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class View:
             return frozenset()
         known = overrides(self.settings)
         landed = {t for snapshot in self.snapshots.values() for _, t in snapshot.content()}
-        return frozenset(landed - set(known))
+        return frozenset(landed - set(known) - {UNASSIGNED})
 
     def landed(self, kind: Kind) -> dict[Partition, LandedContent]:
         """Return every landed (day, tenant) of this view with its content's identity."""

@@ -28,7 +28,7 @@ from recsys_pipeline.ingestion.withdrawals import Withdrawals
 from recsys_pipeline.schemas.keys import EARLIEST
 from recsys_pipeline.schemas.landing import PROBLEM_WORDS
 from recsys_pipeline.storage.landing import TABLES, Kind, Landing
-from recsys_pipeline.tenants import TenantConfig, overrides, tenant_config
+from recsys_pipeline.tenants import TenantConfig, free_name, overrides, tenant_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,7 +137,7 @@ def ingest_each(
         SettingsError: An option contradicts another.
         LandingError: `replace` names no landed batch, or the landing zone refused the write.
     """
-    config = tenant_config(settings, tenant)
+    config = tenant_config(settings, free_name(tenant))
     received_at = (received_at or datetime.now(UTC)).astimezone(UTC)
     _check_options(kind, paths, options, received_at)
     rules = load_mapping(mapping or config.mapping, kind)

@@ -95,14 +95,14 @@ def committed_offsets(landing: Landing, state: TopicState) -> dict[int, int | No
     return {p: snapshot.offset(state.app_id(p)) for p in state.watermarks}
 
 
-def plan(settings: Settings, topic: str) -> tuple[TopicState, Plan]:
+def plan(settings: Settings, topic: str, timeout: float | None = None) -> tuple[TopicState, Plan]:
     """Ask broker and landing zone what to land next of a topic; reads no message.
 
     Raises:
         KafkaError: No broker answers, or there is no such topic.
     """
     landing = Landing(settings.storage_root, kind_of(settings, topic))
-    state = topic_state(settings, topic)
+    state = topic_state(settings, topic, timeout)
     planned = plan_ranges(
         state,
         committed_offsets(landing, state),

@@ -24,7 +24,7 @@ from recsys_pipeline.schemas.landing import (
     TENANT_KNOWN,
     TENANT_PRESENT,
 )
-from recsys_pipeline.tenants import UNASSIGNED, check_name, tenant_config
+from recsys_pipeline.tenants import UNASSIGNED, free_name, tenant_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -151,10 +151,8 @@ class MessageRows:
     def _resolve(self, name: str) -> tuple[Mapping, Receipt] | str:
         source = self._source
         try:
-            check_name(name)
+            free_name(name)
         except TenantError:
-            return TENANT_FORM
-        if name == UNASSIGNED:
             return TENANT_FORM
         if source.allowed is not None and name not in source.allowed:
             return TENANT_ALLOWED

@@ -101,11 +101,11 @@ class RangeReader:
         try:
             consumer.assign([TopicPartition(self._topic, partition, start)])
             for position, message in self._messages(consumer, start, end, min(FETCH, messages)):
-                length = len(message.value() or b"") if message else 0
+                length = len(message.value() or b"") if message is not None else 0
                 if chunk.messages and (len(chunk.messages) >= messages or held + length > size):
                     yield chunk
                     chunk, held = Chunk(chunk.end, chunk.end), 0
-                if message:
+                if message is not None:  # one without a value counts as false
                     chunk.messages.append(message)
                     held += length
                 chunk.end = position

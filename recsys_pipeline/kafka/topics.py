@@ -39,8 +39,13 @@ class TopicState:
         return f"kafka/{self.cluster}/{self.name}/{self.topic_id}/{partition}"
 
 
-def topic_state(settings: Settings, topic: str) -> TopicState:
+def topic_state(settings: Settings, topic: str, timeout: float | None = None) -> TopicState:
     """Ask the brokers for a topic; reads no message.
+
+    Args:
+        settings: The brokers.
+        topic: Name of the topic.
+        timeout: Seconds to wait for each answer; the settings' by default.
 
     Raises:
         SettingsError: No broker is configured.
@@ -56,7 +61,7 @@ def topic_state(settings: Settings, topic: str) -> TopicState:
     )
     consumer = Consumer(config, logger=log)
     try:
-        return _ask(consumer, settings, topic)
+        return _ask(consumer, settings, topic, timeout or settings.kafka_timeout_seconds)
     except KafkaException as error:
         raise unreachable(settings, reason(error)) from None
     finally:
@@ -73,10 +78,9 @@ def unreachable(settings: Settings, words: str) -> KafkaError:
     )
 
 
-def _ask(consumer: Consumer, settings: Settings, topic: str) -> TopicState:
+def _ask(consumer: Consumer, settings: Settings, topic: str, timeout: float) -> TopicState:
     from confluent_kafka import TopicPartition
 
-    timeout = settings.kafka_timeout_seconds
     cluster = consumer.list_topics(topic, timeout=timeout)
     found = cluster.topics[topic]
     if found.error is not None or not found.partitions:

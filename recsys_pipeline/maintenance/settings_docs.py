@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
+from pydantic import SecretStr
+
 from recsys_pipeline.settings import Settings
 from recsys_pipeline.tenants import TENANT_PATTERN, TenantOverrides
 
@@ -151,6 +153,7 @@ def _type_words(annotation: Any) -> str:  # noqa: ANN401  # any annotation of a 
         str: "text",
         date: "date",
         Path: "path",
+        SecretStr: "secret text",
     }[annotation]
 
 

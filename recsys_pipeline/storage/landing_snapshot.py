@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["interactions", "items"]
 TABLES: dict[Kind, str] = {"interactions": "raw_interactions", "items": "raw_items"}
+# what the batch ids of Kafka's partitions begin with
+KAFKA_BATCHES = "kafka/"
 MODELS = {"interactions": LandedInteraction, "items": LandedItem}
 
 
