@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC
 from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
@@ -18,7 +19,7 @@ from recsys_pipeline.storage.delta_files import NO_FILES, PARTITIONS, live_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import date
+    from datetime import date, datetime
 
     from deltalake import DeltaTable
 
@@ -74,6 +75,14 @@ class LandingSnapshot:
         """Read the rows of one batch."""
         files = self._files().filter(may_hold(batch_id))
         return self._read(files).filter(pl.col("batch_id") == batch_id)
+
+    def last_received(self, batch_id: str) -> datetime | None:
+        """Return when the latest row of a batch was received, UTC; None where it has no row."""
+        files = self._files().filter(may_hold(batch_id))
+        newest = files.filter(pl.col("max.position") == pl.col("max.position").max())
+        rows = self._read(newest).filter(pl.col("batch_id") == batch_id)
+        found = rows.select(pl.col("received_at").max()).collect().item()
+        return found if found is None else found.replace(tzinfo=UTC)
 
     def _files(
         self, days: Collection[date] | None = None, tenants: Collection[str] | None = None
