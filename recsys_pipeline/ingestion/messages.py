@@ -104,6 +104,7 @@ class MessageRows:
         """Return `number`, `name` and `problem` of each row: whose it is, or why nobody's."""
         absent = pl.Series([None], dtype=pl.String).new_from_index(0, block.rows.height)
         field = block.rows[TENANT] if TENANT in block.rows.columns else absent
+        field = field.set(field == "", None)
         sent = pl.Series(headers, dtype=pl.String).gather(block.positions)
         who = pl.DataFrame(
             [block.positions.alias("number"), field.alias("field"), sent.alias("header")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from recsys_pipeline.settings import Settings
 
+PAUSE_SECONDS = 0.2
 # for brokers that give their topics no id: the name alone tells one from another
 NO_ID = "-"
 
@@ -59,11 +61,18 @@ def topic_state(settings: Settings, topic: str, timeout: float | None = None) ->
         enable_auto_commit=False,
         allow_auto_create_topics=False,
     )
+    timeout = timeout or settings.kafka_timeout_seconds
+    until = time.monotonic() + timeout
     consumer = Consumer(config, logger=log)
     try:
-        return _ask(consumer, settings, topic, timeout or settings.kafka_timeout_seconds)
-    except KafkaException as error:
-        raise unreachable(settings, reason(error)) from None
+        while True:
+            try:
+                return _ask(consumer, settings, topic, timeout)
+            except KafkaException as error:
+                # a broker that has just started is not yet the leader of its partitions
+                if not error.args[0].retriable() or time.monotonic() > until:
+                    raise unreachable(settings, reason(error)) from None
+                time.sleep(PAUSE_SECONDS)
     finally:
         consumer.close()
 
