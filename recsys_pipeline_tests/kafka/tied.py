@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[2]
 _LOOK_S = 0.1
 _PR_SET_PDEATHSIG = 1
+_PARENT = os.getppid()  # asked early: a parent that has ended is no longer told
 
 
 class Child:
@@ -82,9 +83,8 @@ class Child:
 
 def lines(look: float | None = None) -> Iterator[str]:
     """Lines of standard input until it or the parent ends; "" every `look` seconds, if given."""
-    parent = os.getppid()
     rest = b""
-    while os.getppid() == parent:
+    while os.getppid() == _PARENT:
         if not select.select([0], [], [], look or _LOOK_S)[0]:
             if look:
                 yield ""
