@@ -16,7 +16,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from recsys_pipeline_tests.kafka.broker import Broker
-from recsys_pipeline_tests.kafka.tied import Child, lines, say
+from recsys_pipeline_tests.kafka.tied import Child, die_with_parent, lines, say
 
 _BROKER = 1
 _PRODUCER = 0  # rd_kafka_type_t
@@ -89,6 +89,7 @@ class MockBroker(Broker):
         self._failing.clear()
 
     def pause(self):
+        self._ask("pause")
         os.kill(self._child.pid, signal.SIGSTOP)
 
     def fail(self, api_key: int, *errors: int) -> None:
@@ -141,7 +142,12 @@ class _Cluster:
                 call = ("topic_delete", name.encode())
             case ["drop", name, partition, offset]:
                 call = ("partition_delete_records", name.encode(), int(partition), int(offset))
+            case ["pause"]:
+                # while it is stopped it could not notice that its parent has ended
+                die_with_parent()
+                return 0
             case ["down" | "up" as state]:
+                die_with_parent(0)
                 call = (f"broker_set_{state}", _BROKER)
             case ["slow", milliseconds]:
                 call = ("broker_set_rtt", _BROKER, int(milliseconds))

@@ -328,11 +328,12 @@ def test_an_unknown_topic_fails_a_producer(real_broker, topic):
 # --- their processes
 
 
+@pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
 @pytest.mark.parametrize(
     ("module", "kind"),
     [("mock_broker", "MockBroker"), pytest.param("real_broker", "RealBroker", marks=REAL)],
 )
-def test_a_broker_ends_with_a_process_that_is_killed(module, kind, tmp_path):
+def test_a_broker_ends_with_a_process_that_is_killed(module, kind, paused, tmp_path):
     if kind == "RealBroker":
         try:
             java(), class_path()
@@ -340,6 +341,7 @@ def test_a_broker_ends_with_a_process_that_is_killed(module, kind, tmp_path):
             give_up(error)
     script = (
         f"import time; from recsys_pipeline_tests.kafka.{module} import {kind}; broker = {kind}()\n"
+        f"{'broker.pause()' if paused else ''}\n"
         "print(*broker.pids, flush=True); time.sleep(100)"
     )
     starter = subprocess.Popen(

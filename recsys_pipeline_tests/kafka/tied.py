@@ -103,19 +103,19 @@ def say(answer: object) -> None:
     sys.stdout.flush()
 
 
-def _die_with_parent() -> None:
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Let the kernel send this signal when the thread ends that started this process; 0 ends that."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
 
 
 def main(command: list[str]) -> int:
     """Run a command that knows nothing of this: print its process id, kill it at the end."""
-    # The signal comes when the thread ends that started the command; here that is the main thread.
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 -- this process has one thread
+        preexec_fn=die_with_parent,  # noqa: PLW1509 -- this process has one thread
     ) as process:
         say(process.pid)
         for _ in lines(_LOOK_S):
