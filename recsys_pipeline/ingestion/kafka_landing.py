@@ -190,7 +190,7 @@ def _land(
         after = done.end = chunk.end
         _count(done, rows)
         if progress is not None:
-            progress(len(chunk.messages))
+            progress(len(chunk.values))
     return done
 
 
@@ -215,13 +215,9 @@ def _rows(
         ids = landing.snapshot().scan(tenants=[tenant]).select(pl.col("item_id").drop_nulls())
         return ids.unique().collect(engine="streaming")["item_id"]
 
-    texts = [message.value() or b"" for message in chunk.messages]
-    done.bytes += sum(map(len, texts))
-    return MessageRows(settings, source, known_items).rows(
-        texts,
-        [message.offset() or 0 for message in chunk.messages],
-        [header_tenant(message) for message in chunk.messages],
-    )
+    done.bytes += chunk.size
+    headers = [header_tenant(found) if found else None for found in chunk.headers]
+    return MessageRows(settings, source, known_items).rows(chunk.values, chunk.offsets, headers)
 
 
 def _count(done: RangeLanded, rows: pl.DataFrame) -> None:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from datetime import date, datetime
 
-    from confluent_kafka import Message
-
     from recsys_pipeline.ingestion.mapping import Mapping
     from recsys_pipeline.settings import Settings
     from recsys_pipeline.storage.landing import Kind
@@ -186,10 +184,9 @@ def _refused(who: pl.DataFrame, texts: Sequence[bytes]) -> pl.DataFrame:
     return lines.with_columns(bad["problem"])
 
 
-def header_tenant(message: Message) -> str | None:
+def header_tenant(headers: Collection[tuple[str, bytes | str | None]]) -> str | None:
     """Return the tenant that a message's headers name; the last one counts."""
-    headers = message.headers()
-    for name, value in reversed(list(headers or ())):
+    for name, value in reversed(list(headers)):
         if name == TENANT and value:
             return text_of(value) if isinstance(value, bytes) else value
     return None

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from recsys_pipeline.errors import KafkaError
 from recsys_pipeline.kafka.config import client_config, log, reason
 from recsys_pipeline.kafka.topics import unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from confluent_kafka import Consumer, Message
-    from confluent_kafka import KafkaError as CimplKafkaError
 
     from recsys_pipeline.settings import Settings
 
 FETCH = 10_000  # messages asked of librdkafka at once
 WAIT_SECONDS = 0.2
+RECONNECTS = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_RESOLVE"})
 
 
 @dataclass
@@ -31,12 +31,28 @@ class Chunk:
         start: First offset that the chunk answers for.
         end: The offset after the last one. Offsets between that have no message (markers of
             transactions, compaction) are answered for too.
-        messages: The messages, in the order of offsets.
+        offsets: The messages' offsets, ascending.
+        values: Their values; empty where a message has none.
+        headers: Their headers, as the client gives them; mostly None.
+        size: Bytes of the values.
     """
 
     start: int
     end: int
-    messages: list[Message] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+    headers: list[Any] = field(default_factory=list)
+    size: int = 0
+
+    def take(self, messages: Sequence[Message]) -> None:
+        """Add messages that follow the chunk's."""
+        # list by list, since a call a message is what reading costs
+        values = [message.value() or b"" for message in messages]
+        self.values += values
+        self.offsets += [message.offset() for message in messages]  # type: ignore[misc]
+        self.headers += [message.headers() for message in messages]
+        self.size += sum(map(len, values))
+        self.end = self.offsets[-1] + 1
 
 
 class RangeReader:
@@ -97,17 +113,19 @@ class RangeReader:
 
         consumer = self._consumer
         assert consumer is not None, "RangeReader is a context manager"  # noqa: S101
-        chunk, held = Chunk(start, start), 0
+        chunk = Chunk(start, start)
         try:
             consumer.assign([TopicPartition(self._topic, partition, start)])
-            for position, message in self._messages(consumer, start, end, min(FETCH, messages)):
-                length = len(message.value() or b"") if message is not None else 0
-                if chunk.messages and (len(chunk.messages) >= messages or held + length > size):
-                    yield chunk
-                    chunk, held = Chunk(chunk.end, chunk.end), 0
-                if message is not None:  # one without a value counts as false
-                    chunk.messages.append(message)
-                    held += length
+            for position, batch in self._batches(consumer, start, end, min(FETCH, messages)):
+                rest = batch
+                while rest:
+                    count = _fitting(rest, chunk, messages, size)
+                    if count:
+                        chunk.take(rest[:count])
+                        rest = rest[count:]
+                    if rest:
+                        yield chunk
+                        chunk = Chunk(chunk.end, chunk.end)
                 chunk.end = position
         except KafkaException as error:
             raise unreachable(self._settings, reason(error)) from None
@@ -116,43 +134,68 @@ class RangeReader:
         if chunk.end > chunk.start:
             yield chunk
 
-    def _messages(
+    def _batches(
         self, consumer: Consumer, start: int, end: int, count: int
-    ) -> Iterator[tuple[int, Message | None]]:
-        """Yield each message with the offset to go on from; at last the latter by itself."""
+    ) -> Iterator[tuple[int, list[Message]]]:
+        """Yield messages with the offset to go on from, until it is `end` or there are no more."""
         position, heard = start, time.monotonic()
         while position < end:
             found = consumer.consume(count, WAIT_SECONDS)
-            for message in found:
-                error, offset = message.error(), message.offset() or 0
-                if error is None and offset < end:
-                    position = offset + 1
-                    yield position, message
-                elif error is None or self._is_end(error, message.partition(), position):
-                    # behind the last message there may be markers, which are no messages
-                    yield min(max(position, offset), end), None
-                    return
+            batch = [message for message in found if message.error() is None]
+            if batch and _offset(batch[-1]) >= end:
+                batch = [message for message in batch if _offset(message) < end]
+                position = end
+            elif batch:
+                position = _offset(batch[-1]) + 1
+            ends = [m for m in found if m.error() and self._is_end(m, position)]
+            # behind the last message there may be markers, which are no messages
+            is_over = bool(ends) and _offset(ends[-1]) >= position
+            if is_over:
+                position = min(_offset(ends[-1]), end)
+            yield position, batch
+            if is_over:
+                return
             if found:
                 heard = time.monotonic()
             elif time.monotonic() - heard > self._settings.kafka_timeout_seconds:
                 waited = f"no message in {self._settings.kafka_timeout_seconds:g} s"
                 raise unreachable(self._settings, waited)
 
-    def _is_end(self, error: CimplKafkaError, partition: int | None, position: int) -> bool:
+    def _is_end(self, message: Message, position: int) -> bool:
         """Tell the end of a partition from a failure.
 
         Raises:
             KafkaError: The offset is not there, or the broker refuses.
         """
-        name = error.name()
+        error = message.error()
+        name = error.name() if error else ""
         if name == "_PARTITION_EOF":
             return True
+        where = f"topic {self._topic!r} partition {message.partition()}"
         if name in {"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"}:
             raise KafkaError(
-                f"topic {self._topic!r} partition {partition}",
+                where,
                 f"no longer holds offset {position}",
                 "The next range begins where the broker does",
             )
-        if error.retriable() or name in {"_TRANSPORT", "_ALL_BROKERS_DOWN", "_RESOLVE"}:
-            return False  # librdkafka connects again by itself; silence is timed
-        raise KafkaError(f"topic {self._topic!r} partition {partition}", str(error), "")
+        if error and not error.retriable() and name not in RECONNECTS:
+            raise KafkaError(where, str(error.str()), "The broker's log says more")
+        return False  # librdkafka connects again by itself; silence is timed
+
+
+def _offset(message: Message) -> int:
+    return message.offset() or 0
+
+
+def _fitting(batch: Sequence[Message], chunk: Chunk, messages: int, size: int) -> int:
+    """Return how many leading messages fit into a chunk; one at least if it is empty."""
+    head = batch[: messages - len(chunk.values)]
+    if chunk.size + sum(map(len, head)) <= size:  # a message's length is that of its value
+        return len(head)
+    held, count = chunk.size, 0
+    for length in map(len, head):
+        if held + length > size and (count or chunk.values):
+            break
+        held += length
+        count += 1
+    return count
