@@ -66,8 +66,18 @@ def generate(
         ),
     ] = 0.0,
     tenant: Annotated[
-        str, typer.Option(help="Tenant in the printed commands; the data don't depend on it.")
+        str,
+        typer.Option(
+            help="Tenant in the printed commands and of what --produce sends; the data don't depend "
+            "on it."
+        ),
     ] = "demo",
+    produce: Annotated[
+        bool,
+        typer.Option(
+            "--produce", help="Also send both files to the Kafka topics, the items first."
+        ),
+    ] = False,
 ) -> None:
     """Write synthetic events and a catalogue to try the pipeline with.
 
@@ -77,6 +87,8 @@ def generate(
     from recsys_pipeline.tenants import check_name
 
     check_name(tenant)
+    if produce:
+        _check_kafka(tenant)
     today = datetime.now(UTC).date()
     first, length = window(_date(start), _date(end), days, today=today)
     config = GeneratorConfig(
@@ -99,12 +111,29 @@ def generate(
     began = time.perf_counter()
     with _progress(console, events) as progress:
         files = write_files(config, out, progress)
-    _report(console, files, time.perf_counter() - began, tenant)
+    _report(console, files, time.perf_counter() - began, None if produce else tenant)
+    if produce:
+        from recsys_pipeline.cli.produce import run as send
+
+        # from the files: memory stays flat, and what was sent can be looked at and sent again
+        send("items", [str(files.items)], tenant, "default")
+        send("interactions", [str(files.interactions)], tenant, "default")
     if files.end >= today:
         console.print(
             "[yellow]note:[/yellow] the window is not over: events later than their receipt are"
             " quarantined as timestamp.not_future"
         )
+
+
+def _check_kafka(tenant: str) -> None:
+    """Fail before anything is written where it could not be sent."""
+    from recsys_pipeline.kafka.config import client_config
+    from recsys_pipeline.settings import get_settings
+    from recsys_pipeline.tenants import tenant_config
+
+    settings = get_settings()
+    client_config(settings)
+    tenant_config(settings, tenant)
 
 
 def _date(day: datetime | None) -> date | None:
@@ -121,7 +150,8 @@ def _progress(console: Console, events: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _report(console: Console, files: GeneratedFiles, seconds: float, tenant: str) -> None:
+def _report(console: Console, files: GeneratedFiles, seconds: float, tenant: str | None) -> None:
+    """Say what was written, and the commands that land it as a tenant's."""
     table = Table(title=f"{files.start} to {files.end}, {files.days} days")
     table.add_column("file", overflow="fold")
     table.add_column("rows", justify="right")
@@ -136,6 +166,8 @@ def _report(console: Console, files: GeneratedFiles, seconds: float, tenant: str
     console.print(f"{seconds:.1f} s, {rows / seconds:,.0f} rows/s")
     if files.injected is not None:
         console.print(f"Bad rows are listed in {escape(str(files.injected))}", soft_wrap=True)
+    if tenant is None:
+        return
     console.print("Next:")
     for kind, path in (("items", files.items), ("interactions", files.interactions)):
         # a command that is broken over lines can't be pasted

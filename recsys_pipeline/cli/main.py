@@ -10,11 +10,24 @@ from rich.markup import escape
 from typer import Context
 from typer.core import TyperGroup
 
-from recsys_pipeline.cli import batches, doctor, generate, ingest, kafka, quarantine, run, status
+from recsys_pipeline.cli import (
+    batches,
+    doctor,
+    generate,
+    ingest,
+    kafka,
+    produce,
+    quarantine,
+    run,
+    status,
+)
 from recsys_pipeline.errors import RecsysError
 
 # as they are used, one after the other; typer alone would list groups after commands
-ORDER = ("generate", "ingest", "kafka", "run", "status", "batches", "quarantine", "doctor")
+ORDER = (
+    *("generate", "ingest", "produce", "kafka", "run", "status"),
+    *("batches", "quarantine", "doctor"),
+)
 
 
 class _InOrder(TyperGroup):
@@ -33,6 +46,7 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.add_typer(ingest.app, name="ingest")
+app.add_typer(produce.app, name="produce")
 app.add_typer(kafka.app, name="kafka")
 app.add_typer(batches.app, name="batches")
 app.command("run")(run.run)
