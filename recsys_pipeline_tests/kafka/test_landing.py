@@ -227,8 +227,6 @@ def test_a_broker_that_goes_down_in_the_middle_of_a_range(broker, stream, monkey
 
 def test_an_unknown_topic_is_named(broker, topic, tmp_path):
     settings = stream_settings(tmp_path, broker, topic("nowhere"))
-    if not broker.is_real:
-        pytest.skip("the mock makes any topic that it is asked for")
     with pytest.raises(KafkaError, match="is not there"):
         plan(settings, settings.kafka_interactions_topic)
 
