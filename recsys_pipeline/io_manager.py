@@ -13,9 +13,10 @@ import polars as pl
 
 from recsys_pipeline.contract_metadata import column_lineage
 from recsys_pipeline.engines.effective import digest
+from recsys_pipeline.engines.notices import send_notices
 from recsys_pipeline.engines.publication import DayContent, publish
 from recsys_pipeline.engines.view import View
-from recsys_pipeline.errors import StaleInputError, StorageError
+from recsys_pipeline.errors import KafkaError, StaleInputError, StorageError
 from recsys_pipeline.partitions import days_of
 from recsys_pipeline.resources.pipeline import Pipeline
 from recsys_pipeline.schemas.rules import frame_schema
@@ -55,6 +56,10 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         except StaleInputError as error:
             # the landing moved on under this run: pin it anew and start over
             raise dg.RetryRequested(max_retries=MAX_STALE_RETRIES) from error
+        try:
+            send_notices(view.settings, view.store.objects)
+        except KafkaError as error:
+            context.log.warning("notices are sent later: %s", error)
         by_day: dict[date, dict[str, Record]] = {}
         for (day, tenant), record in records.items():
             by_day.setdefault(day, {})[tenant] = record

@@ -116,6 +116,12 @@ class Settings(BaseSettings):
     )
     kafka_interactions_topic: str = Field("interactions-raw", description="Topic of events.")
     kafka_items_topic: str = Field("items-catalog", description="Topic of item versions.")
+    kafka_features_topic: str = Field(
+        "features-processed", description="Topic of notices of published features."
+    )
+    kafka_training_topic: str = Field(
+        "training-data", description="Topic of notices of published training samples."
+    )
     kafka_topic_tenants: dict[str, tuple[str, ...]] = Field(
         {},
         description="Tenants that a topic may bring (JSON object of lists); a topic that is not "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recsys_pipeline.engines.notices import owe_notice
 from recsys_pipeline.errors import ContractError
 from recsys_pipeline.schemas.rules import rules
 from recsys_pipeline.schemas.tables import CONTRACTS
@@ -44,6 +45,7 @@ def publish(view: View, asset: str, days: Iterable[DayContent]) -> dict[Partitio
             for tenant, content in item.contents.items():
                 if content.frame is not None:
                     _judge(asset, item.day, tenant, content.frame)
+                    owe_notice(view, asset, item.day, tenant, content.inputs)
             made = view.store.publish(asset, item.day, item.contents, view.pin)
             view.note(asset, item.day, made)
         for tenant, record in view.records(asset, item.day).items():

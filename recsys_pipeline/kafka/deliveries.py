@@ -75,7 +75,7 @@ class Deliveries:
                 self._delivered += 1
             return
         words = f"{message.topic()}: {error.str()}"
-        if error.name() == "_MSG_TIMED_OUT" and self._heard:
+        if error.name().startswith("_") and self._heard:  # not the broker's own word
             words += f"; {self._heard}"
         self.fail(error.name(), words)
 
@@ -87,7 +87,7 @@ class Deliveries:
             self._error = self._error or words
 
     def hear(self, error: CimplKafkaError) -> None:
-        """Keep what librdkafka says of a broker: it is the cause of a later timeout."""
+        """Keep what librdkafka says of a broker: it may be why messages get lost."""
         if error.name() != "_ALL_BROKERS_DOWN":
             self._heard = error.str()
 

@@ -20,7 +20,7 @@ from recsys_pipeline.kafka.deliveries import TOO_LARGE, Deliveries
 from recsys_pipeline.tenants import UNASSIGNED, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from recsys_pipeline.kafka.deliveries import ProducerStats
@@ -166,7 +166,7 @@ class EventProducer:
         if refused:
             self._deliveries.fail(TOO_LARGE, f"{topic}: {len(data):,} bytes: {refused}")
         if count % _POLL_EVERY == 0:
-            self._producer.poll(0)
+            _until_interrupted(self._producer.poll, 0)
 
     def _header(self, tenant: str) -> Headers:
         if tenant not in self._headers:
@@ -188,7 +188,7 @@ class EventProducer:
                 until = until or now + self._patience
                 if now > until:
                     raise self._failure(f"has taken nothing for {self._patience:g} s") from None
-                self._producer.poll(_SLICE_SECONDS)
+                _until_interrupted(self._producer.poll, _SLICE_SECONDS)
             except KafkaException as error:
                 if error.args[0].name() == TOO_LARGE:
                     return reason(error)
@@ -201,7 +201,7 @@ class EventProducer:
         """Wait, and count deliveries meanwhile."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            self._producer.poll(min(left, _SLICE_SECONDS))
+            _until_interrupted(self._producer.poll, min(left, _SLICE_SECONDS))
 
     def flush(self, timeout: float | None = None) -> int:
         """Wait until every message is delivered or given up.
@@ -213,9 +213,9 @@ class EventProducer:
             The messages whose fate is still open.
         """
         until = time.monotonic() + (self._patience if timeout is None else timeout)
-        left = self._producer.flush(0)
+        left = _until_interrupted(self._producer.flush, 0)
         while left and (rest := until - time.monotonic()) > 0:
-            left = self._producer.flush(min(rest, _SLICE_SECONDS))
+            left = _until_interrupted(self._producer.flush, min(rest, _SLICE_SECONDS))
         self._deliveries.end()
         return left
 
@@ -235,7 +235,7 @@ class EventProducer:
         if self.flush(timeout):
             # what is named as lost must not arrive later
             self._producer.purge()
-            self._producer.poll(_SLICE_SECONDS)
+            _until_interrupted(self._producer.poll, _SLICE_SECONDS)
         self._closed = True
         self._producer.close()
 
@@ -243,7 +243,7 @@ class EventProducer:
     def stats(self) -> ProducerStats:
         """What was sent so far."""
         if not self._closed:
-            self._producer.poll(0)
+            _until_interrupted(self._producer.poll, 0)
         return self._deliveries.stats()
 
     @property
@@ -268,6 +268,14 @@ def _client(config: dict[str, Any], deliveries: Deliveries) -> Producer:
         raise SettingsError(
             "RECSYS_KAFKA_OPTIONS", f"fit no producer ({words})", "Mend that property"
         ) from None
+
+
+def _until_interrupted(call: Callable[[float], int], seconds: float) -> int:
+    try:
+        return call(seconds)
+    except SystemError:
+        # a Ctrl-C that meets a callback of ours gets lost: confluent-kafka-python issue 1708
+        raise KeyboardInterrupt from None
 
 
 def _json(topic: str, value: Mapping[str, Any]) -> bytes:

@@ -49,3 +49,12 @@ ACCEPTED = f"{META}/accepted/"
 def acceptance_file(asset: str, day: str, tenant: str, at: str) -> str:
     """Return the path of one acceptance of a held day; acceptances are kept, not replaced."""
     return f"{ACCEPTED}{asset}/{check_name(tenant)}/{day}/{at}.json"
+
+
+NOTICES = f"{META}/notices/"
+NOTICES_SENDING = f"{META}/notices_sending.json"
+
+
+def notice_file(asset: str, day: date, tenant: str, inputs: str) -> str:
+    """Return the path of the notice that is owed of a publication."""
+    return f"{NOTICES}{asset}/{day.isoformat()}/{check_name(tenant)}/{inputs}.json"
