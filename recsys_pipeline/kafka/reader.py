@@ -79,6 +79,7 @@ class RangeReader:
             isolation_level="read_committed",
             queued_max_messages_kbytes=65_536,
             fetch_message_max_bytes=8 * 2**20,
+            fetch_wait_max_ms=100,  # the end of a partition is told that late
         )
         self._consumer = Consumer(config, logger=log)
         return self

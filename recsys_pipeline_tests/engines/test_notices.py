@@ -42,8 +42,13 @@ def publish(settings, batch="a", day=0, tenant="acme"):
 def announced(settings, name=None):
     """Return every notice of a topic."""
     topics = [name] if name else [settings.kafka_features_topic, settings.kafka_training_topic]
-    config = {"bootstrap.servers": settings.kafka_bootstrap_servers, "group.id": "reader"}
-    consumer = Consumer(config)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "group.id": "reader",
+            "fetch.wait.max.ms": 20,
+        }
+    )
     found = []
     for each in topics:
         for partition in consumer.list_topics(each, timeout=10).topics[each].partitions:
@@ -51,7 +56,9 @@ def announced(settings, name=None):
             consumer.assign([TopicPartition(each, partition, low)])
             values = []
             while len(values) < high - low:
-                values += [m.value() for m in consumer.consume(100, 0.2) if m.error() is None]
+                values += [
+                    m.value() for m in consumer.consume(high - low, 0.2) if m.error() is None
+                ]
             found += map(json.loads, values)
     consumer.close()
     return sorted(found, key=lambda one: (one["asset"], one["partition"], one["tenant"]))

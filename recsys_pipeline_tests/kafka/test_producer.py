@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,18 +21,22 @@ from recsys_pipeline_tests.kafka.consumed import consumed
 DOWN_S = 1.5
 
 
-@pytest.fixture
-def settings(mock_broker, topic):
+def settings_of(broker, topic):
     """Settings of a broker with two empty topics."""
     names = {"kafka_interactions_topic": topic("events"), "kafka_items_topic": topic("items")}
     for name in names.values():
-        mock_broker.create_topic(name, 3)
+        broker.create_topic(name, 3)
     return Settings(
-        kafka_bootstrap_servers=mock_broker.bootstrap,
+        kafka_bootstrap_servers=broker.bootstrap,
         kafka_options={"reconnect.backoff.ms": "50", "reconnect.backoff.max.ms": "200"},
-        kafka_topic_ids=False,
+        kafka_topic_ids=broker.is_real,
         **names,
     )
+
+
+@pytest.fixture
+def settings(mock_broker, topic):
+    return settings_of(mock_broker, topic)
 
 
 def down(settings, **more):
@@ -39,7 +45,8 @@ def down(settings, **more):
     return EventProducer(settings, options)
 
 
-def test_events_and_items_arrive_with_key_and_tenant(mock_broker, settings):
+def test_events_and_items_arrive_with_key_and_tenant(broker, topic):
+    settings = settings_of(broker, topic)
     at = datetime(2025, 1, 1, 12, 30, 0, 250_000, UTC)
     with EventProducer(settings) as producer:
         for n in range(1000):
@@ -48,7 +55,7 @@ def test_events_and_items_arrive_with_key_and_tenant(mock_broker, settings):
             )
         producer.item({"item_id": 42, "price": Decimal("9.90")}, tenant="b")
         producer.item(MappingProxyType({"title": "without id", "tenant": "c"}))
-    events = consumed(mock_broker, settings.kafka_interactions_topic)
+    events = consumed(broker, settings.kafka_interactions_topic)
     values = [orjson.loads(m.value()) for m in events]
     assert sorted(v["item_id"] for v in values) == list(range(1000))
     assert {v["timestamp"] for v in values} == {"2025-01-01T12:30:00.250000+00:00"}
@@ -62,7 +69,7 @@ def test_events_and_items_arrive_with_key_and_tenant(mock_broker, settings):
         ]
         assert len({partition for partition, _ in own}) == 1
         assert own == sorted(own)
-    items = {m.key(): m for m in consumed(mock_broker, settings.kafka_items_topic)}
+    items = {m.key(): m for m in consumed(broker, settings.kafka_items_topic)}
     assert orjson.loads(items[b"42"].value()) == {"item_id": 42, "price": "9.90"}
     assert items[b"42"].headers() == [("tenant", b"b")]
     assert items[None].headers() == [("tenant", b"c")]
@@ -70,25 +77,15 @@ def test_events_and_items_arrive_with_key_and_tenant(mock_broker, settings):
 
 
 def test_a_key_goes_where_java_puts_it(mock_broker, topic, settings):
+    # from UtilsTest.testMurmur2 of Apache Kafka
+    hashes = {"21": -973932308, "foobar": -790332482, "abc": 479470107}
     name = topic()
     mock_broker.create_topic(name, 12)
     with EventProducer(settings) as producer:
-        producer.send(name, b"{}", key="u1")
-    # org.apache.kafka.common.utils.Utils.murmur2, made positive, modulo 12
-    assert consumed(mock_broker, name)[0].partition() == (murmur2(b"u1") & 0x7FFFFFFF) % 12
-
-
-def murmur2(data):
-    mask, m = 0xFFFFFFFF, 0x5BD1E995
-    h = 0x9747B28C ^ len(data)
-    for i in range(0, len(data) - len(data) % 4, 4):
-        k = int.from_bytes(data[i : i + 4], "little") * m & mask
-        h = (h * m & mask) ^ ((k ^ k >> 24) * m & mask)
-    rest = data[len(data) - len(data) % 4 :]
-    if rest:
-        h = (h ^ int.from_bytes(rest, "little")) * m & mask
-    h = (h ^ h >> 13) * m & mask
-    return h ^ h >> 15
+        for key in hashes:
+            producer.send(name, b"{}", key=key)
+    found = {m.key().decode(): m.partition() for m in consumed(mock_broker, name)}
+    assert found == {key: (value & 0x7FFFFFFF) % 12 for key, value in hashes.items()}
 
 
 def test_bytes_pass_unchanged(mock_broker, settings):
@@ -172,17 +169,18 @@ def test_a_broker_that_hangs(mock_broker, settings):
     assert time.monotonic() - began < DOWN_S + 4
 
 
-def test_messages_survive_a_short_outage(mock_broker, settings):
+def test_messages_survive_a_short_outage(broker, topic):
+    settings = settings_of(broker, topic)
     topic = settings.kafka_interactions_topic
     with EventProducer(settings, {"log_level": 0}) as producer:
         producer.send(topic, b"0", key="k")
         producer.flush()
-        mock_broker.down()
+        broker.down()
         for n in range(1, 50):
             producer.send(topic, b"%d" % n, key="k")
         producer.wait(0.3)
-        mock_broker.up()
-    assert [int(m.value()) for m in consumed(mock_broker, topic)] == list(range(50))
+        broker.up()
+    assert [int(m.value()) for m in consumed(broker, topic)] == list(range(50))
 
 
 def test_a_flush_that_is_too_short_tells_what_is_open(mock_broker, settings):
@@ -217,6 +215,20 @@ def test_ctrl_c_waits_a_second(mock_broker, settings):
     with pytest.raises(KeyboardInterrupt):
         send_and_raise(EventProducer(settings, {"log_level": 0}), KeyboardInterrupt)
     assert time.monotonic() - began < 2
+
+
+def test_ctrl_c_in_a_callback_is_still_ctrl_c():
+    # a broker that is down calls back all the time
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1")
+    producer = EventProducer(settings, {"reconnect.backoff.ms": 1, "reconnect.backoff.max.ms": 5})
+    producer.send("t", b"x")
+    for _ in range(10):
+        timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            producer.wait(5)
+        timer.join()
+    producer._end(0)
 
 
 def test_a_message_that_is_too_large_fails_by_itself(mock_broker, settings):
