@@ -23,14 +23,14 @@ DOWN_S = 1.5
 
 def settings_of(broker, topic):
     """Settings of a broker with two empty topics."""
-    names = {"kafka_interactions_topic": topic("events"), "kafka_items_topic": topic("items")}
-    for name in names.values():
+    events, items = topic("events"), topic("items")
+    for name in (events, items):
         broker.create_topic(name, 3)
     return Settings(
         kafka_bootstrap_servers=broker.bootstrap,
         kafka_options={"reconnect.backoff.ms": "50", "reconnect.backoff.max.ms": "200"},
-        kafka_topic_ids=broker.is_real,
-        **names,
+        kafka_interactions_topic=events,
+        kafka_items_topic=items,
     )
 
 
@@ -97,8 +97,7 @@ def test_bytes_pass_unchanged(mock_broker, settings):
     found = consumed(mock_broker, topic)
     assert sorted(m.value() for m in found) == sorted(values)
     assert {(m.key(), m.headers()) for m in found} == {(None, None)}
-    stats = producer.stats
-    assert (stats.bytes, stats.delivered, stats.failed) == (sum(map(len, values)), 6, 0)
+    assert producer.stats.bytes == sum(map(len, values))
 
 
 def test_it_waits_where_the_local_queue_is_full(mock_broker, settings):
@@ -137,13 +136,10 @@ def test_what_a_broker_that_is_down_has_not_got_is_named(mock_broker, settings):
     began = time.monotonic()
     for _ in range(3):
         producer.interaction({"user_id": "u"}, tenant="acme")
-    with pytest.raises(KafkaError) as caught:
+    why = rf"{mock_broker.bootstrap}: 3 of 4 messages were not delivered \(.*Message timed out; "
+    with pytest.raises(KafkaError, match=why):
         producer.close()
     assert time.monotonic() - began < DOWN_S + 3
-    words = str(caught.value)
-    assert mock_broker.bootstrap in words
-    assert "3 of 4 messages were not delivered" in words
-    assert "Message timed out; " in words
     assert producer.is_losing
     assert (producer.stats.delivered, producer.stats.failed) == (1, 3)
 
@@ -188,7 +184,6 @@ def test_a_flush_that_is_too_short_tells_what_is_open(mock_broker, settings):
     mock_broker.down()
     producer.send("t", b"x")
     assert producer.flush(0.1) == 1
-    assert not producer.is_losing
     producer._patience = 0.1
     with pytest.raises(KafkaError, match="Purged in queue"):
         producer.close()
