@@ -61,6 +61,7 @@ def address(chromium, tmp_path_factory):
     land(root, [item_version(item=f"i{n}") for n in range(20)], "b", "items")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECSYS_STORAGE_ROOT", str(root))
+        patch.setenv("DAGSTER_HOME", str(home))
         get_settings.cache_clear()
         with dg.DagsterInstance.from_config(str(home)) as instance:
             run = run_range(instance, START, all_days(DAYS)[-1])
