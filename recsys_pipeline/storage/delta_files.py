@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from deltalake import DeltaTable
     from deltalake.transaction import AddAction, RemoveAction
 
@@ -33,6 +31,7 @@ NO_FILES = pl.DataFrame(
     schema={
         "path": pl.String,
         "size_bytes": pl.Int64,
+        "modification_time": pl.Int64,
         "num_records": pl.Int64,
         "partition.date": pl.Date,
         "partition.tenant": pl.String,
@@ -41,7 +40,7 @@ NO_FILES = pl.DataFrame(
 )
 TARGET_BYTES = 32 * 2**20  # of a compacted file: what a retraction holds in memory, compressed
 WRITERS = 8  # files written at once: a PUT to S3 is mostly waiting
-LOG_CHUNK = 64
+STREAMED = "kafka/"  # what the batch id of a Kafka partition begins with
 
 
 class DataFiles:
@@ -71,7 +70,9 @@ class DataFiles:
         from deltalake.transaction import AddAction
 
         values = partition_values(*partition)
-        path = f"date={values['date']}/tenant={values['tenant']}/{uuid.uuid4().hex}.parquet"
+        # the time is in the name because S3's listings, as we see them, tell none
+        name = f"{milliseconds():013d}-{uuid.uuid4().hex}.parquet"
+        path = f"date={values['date']}/tenant={values['tenant']}/{name}"
         data = io.BytesIO()
         rows.write_parquet(data, compression="zstd", compression_level=3)
         self._store.write(f"{self._table}/{path}", data.getvalue())
@@ -132,25 +133,36 @@ def removal(
     return removed, actions
 
 
-def compactable(files: pl.DataFrame) -> list[pl.DataFrame]:
+def compactable(files: pl.DataFrame, also_by: str | None = None) -> list[pl.DataFrame]:
     """Group small live files of one (date, tenant) into bins of at most `TARGET_BYTES`.
+
+    A streamed batch has bins of its own, so that statistics go on to tell what its files hold.
 
     Args:
         files: Rows of `live_files`.
+        also_by: A column whose values get bins of their own too.
 
     Returns:
         One frame of at least two files per bin, in the order of (date, tenant).
     """
     small = pl.col("size_bytes") < TARGET_BYTES // 2
-    keys = ["partition.date", "partition.tenant"]
+    keys = ["partition.date", "partition.tenant", "streamed", *([also_by] if also_by else [])]
     size = pl.col("size_bytes").cum_sum().over(keys)
     return (
         files.filter(small)
+        .with_columns(streamed=streamed())
         .sort(*keys, "min.batch_id", "min.position", "path")
         .with_columns(bin=(size - 1) // (TARGET_BYTES // 2))
         .filter(pl.len().over(*keys, "bin") > 1)
         .partition_by(*keys, "bin", maintain_order=True)
     )
+
+
+def streamed() -> pl.Expr:
+    """Return the batch of each live file that has rows of one streamed batch only, else null."""
+    batch = pl.col("min.batch_id")
+    alone = (batch == pl.col("max.batch_id")) & batch.str.starts_with(STREAMED)
+    return pl.when(alone).then(batch)
 
 
 def merge(uri: str, files: pl.DataFrame, into: DataFiles) -> list[RemoveAction]:
@@ -169,7 +181,9 @@ def _remove(file: dict[str, Any], *, data_change: bool) -> RemoveAction:
     return RemoveAction(
         file["path"],
         data_change=data_change,
-        deletion_timestamp=milliseconds(),
+        # delta-rs would carry a removal of the last week in every checkpoint, and read it at every
+        # open; the commit tells when it was
+        deletion_timestamp=0,
         size=file["size_bytes"],
         partition_values=partition_values(file["partition.date"], file["partition.tenant"]),
     )
@@ -188,15 +202,6 @@ def may_hold(batch_id: str) -> pl.Expr:
     """Say of each live file whether it can have rows of a batch; without statistics it can."""
     low, high = pl.col("min.batch_id"), pl.col("max.batch_id")
     return ((low <= batch_id) & (high >= batch_id)).fill_null(value=True)
-
-
-def commits(store: ObjectStore, table: str, first: int, last: int) -> Iterator[bytes | None]:
-    """Read the log of a range of versions, in order; None where it is no longer there."""
-    with ThreadPoolExecutor(WRITERS) as pool:
-        for start in range(first, last + 1, LOG_CHUNK):
-            versions = range(start, min(start + LOG_CHUNK, last + 1))
-            names = [f"{table}/_delta_log/{version:020d}.json" for version in versions]
-            yield from pool.map(store.read, names)
 
 
 def touched(commit: bytes) -> set[tuple[date, str]]:

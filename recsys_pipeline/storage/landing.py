@@ -14,6 +14,7 @@ app transactions, so that rows and the fact that they have landed are one:
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -24,12 +25,17 @@ from recsys_pipeline.storage.delta_files import (
     CONFIGURATION,
     PARTITIONS,
     DataFiles,
-    commits,
     compactable,
     live_files,
     merge,
     removal,
     touched,
+)
+from recsys_pipeline.storage.landing_log import (
+    commits,
+    is_moved,
+    open_version,
+    transaction_version,
 )
 from recsys_pipeline.storage.landing_snapshot import (
     MODELS,
@@ -52,6 +58,7 @@ BUFFER_BYTES = 128 * 2**20
 ATTEMPTS = 20
 BINS = 256  # compacted files per commit: what a conflict makes again
 LAYOUT = "layout"
+log = logging.getLogger(__name__)
 
 
 class Landing:
@@ -140,7 +147,7 @@ class Landing:
             transactions = [Transaction(app_id, sequence)]
             if replaces is not None:
                 actions += self._removal(table, replaces)[1]
-                transactions += _withdrawing(table, replaces)
+                transactions += self._withdrawing(table, replaces)
             if self._commit(table, actions, transactions):
                 return True
             # commit through the very object on which the transaction is read: a path would
@@ -204,7 +211,7 @@ class Landing:
             if table.transaction_version(retraction_id(batch_id)) is not None:
                 return 0
             rows, actions = self._removal(table, batch_id)
-            if self._commit(table, actions, _withdrawing(table, batch_id)):
+            if self._commit(table, actions, self._withdrawing(table, batch_id)):
                 return rows
         raise self._contended()
 
@@ -223,10 +230,26 @@ class Landing:
             if not bins:
                 table.create_checkpoint()
                 return
-            merged = DataFiles(self.store, TABLES[self.kind], data_change=False)
-            removed = [gone for files in bins[:BINS] for gone in merge(self.uri, files, merged)]
-            lost += not self._commit(table, [*merged.added, *removed], [_next_layout(table)])
+            lost += not self.merge(table, bins[:BINS])
         raise self._contended()
+
+    def merge(self, table: DeltaTable, bins: list[pl.DataFrame]) -> bool:
+        """Replace the files of each bin by one, in one transaction; no row changes.
+
+        Args:
+            table: The latest version.
+            bins: Rows of `live_files` of that version, of one (day, tenant) per bin.
+
+        Returns:
+            False when another commit stood in the way; nothing has changed then.
+        """
+        merged = DataFiles(self.store, TABLES[self.kind], data_change=False)
+        try:
+            removed = [gone for files in bins for gone in merge(self.uri, files, merged)]
+        except BaseException:
+            merged.discard()
+            raise
+        return self._commit(table, [*merged.added, *removed], [self._next_layout(table)])
 
     def changes(self, since: int) -> set[tuple[date, str]]:
         """Name the (day, tenant) pairs whose rows changed after a version, up to the latest.
@@ -254,7 +277,7 @@ class Landing:
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
         try:
-            return DeltaTable(self.uri, version=version)
+            return DeltaTable(self.uri) if version is None else open_version(self.uri, version)
         except TableNotFoundError:
             if version is None:
                 return None
@@ -292,8 +315,8 @@ class Landing:
 
     def _commit(self, table: DeltaTable, actions: list[Any], transactions: list[Any]) -> bool:
         """Commit through `table` itself; False when a concurrent commit stands in the way."""
-        from deltalake import CommitProperties
-        from deltalake.exceptions import CommitFailedError
+        from deltalake import CommitProperties, PostCommitHookProperties
+        from deltalake.exceptions import CommitFailedError, DeltaError
 
         try:
             table.create_write_transaction(
@@ -302,10 +325,33 @@ class Landing:
                 schema=table.schema(),
                 partition_by=PARTITIONS,
                 commit_properties=CommitProperties(app_transactions=transactions),
+                # delta-rs would list the log at each commit, and fail one that has been made
+                post_commithook_properties=PostCommitHookProperties(
+                    create_checkpoint=False, cleanup_expired_logs=False
+                ),
             )
         except CommitFailedError:
             return False
+        except DeltaError:
+            # the table was read so long ago that what followed has left the log
+            if not is_moved(self.store, TABLES[self.kind], table.version() + 1):
+                raise
+            return False
+        self._after_commit(table.version())
         return True
+
+    def _after_commit(self, version: int) -> None:
+        """Do the upkeep that is due; a failure is told and left to the next, the commit stands.
+
+        Args:
+            version: The version on which the commit was made.
+        """
+        from recsys_pipeline.storage.landing_upkeep import upkeep
+
+        try:
+            upkeep(self, version)
+        except Exception:
+            log.warning("%s: upkeep failed; a later commit does it", self.uri, exc_info=True)
 
     def _contended(self) -> LandingError:
         return LandingError(
@@ -347,21 +393,19 @@ class Landing:
         rows, removed = removal(table, self.uri, batch_id, rewritten)
         return rows, [*removed, *rewritten.added]
 
+    def _next_layout(self, table: DeltaTable) -> Transaction:
+        from deltalake import Transaction
+
+        return Transaction(LAYOUT, (transaction_version(self.uri, table, LAYOUT) or 0) + 1)
+
+    def _withdrawing(self, table: DeltaTable, batch_id: str) -> list[Transaction]:
+        from deltalake import Transaction
+
+        return [Transaction(retraction_id(batch_id), 1), self._next_layout(table)]
+
 
 def _offset(landed: int | None) -> str:
     return "nothing" if landed is None else f"offset {landed}"
-
-
-def _next_layout(table: DeltaTable) -> Transaction:
-    from deltalake import Transaction
-
-    return Transaction(LAYOUT, (table.transaction_version(LAYOUT) or 0) + 1)
-
-
-def _withdrawing(table: DeltaTable, batch_id: str) -> list[Transaction]:
-    from deltalake import Transaction
-
-    return [Transaction(retraction_id(batch_id), 1), _next_layout(table)]
 
 
 __all__ = ["MODELS", "TABLES", "Kind", "LandedContent", "Landing", "LandingSnapshot"]

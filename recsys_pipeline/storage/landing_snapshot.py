@@ -15,7 +15,14 @@ import polars as pl
 
 from recsys_pipeline.schemas.landing import LandedInteraction, LandedItem
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.storage.delta_files import NO_FILES, PARTITIONS, live_files, may_hold
+from recsys_pipeline.storage.delta_files import (
+    NO_FILES,
+    PARTITIONS,
+    STREAMED,
+    live_files,
+    may_hold,
+)
+from recsys_pipeline.storage.landing_log import transaction_version
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,8 +32,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["interactions", "items"]
 TABLES: dict[Kind, str] = {"interactions": "raw_interactions", "items": "raw_items"}
-# what the batch ids of Kafka's partitions begin with
-KAFKA_BATCHES = "kafka/"
+KAFKA_BATCHES = STREAMED
 MODELS = {"interactions": LandedInteraction, "items": LandedItem}
 
 
@@ -178,7 +184,8 @@ class LandingSnapshot:
         return self._transaction(retraction_id(batch_id)) is not None
 
     def _transaction(self, app_id: str) -> int | None:
-        return None if self._table is None else self._table.transaction_version(app_id)
+        table = self._table
+        return None if table is None else transaction_version(self._uri, table, app_id)
 
 
 def upload_id(tenant: str, key: str) -> str:

@@ -1,0 +1,112 @@
+"""What keeps commits fast under a stream: done after a commit, by the process that made it.
+
+Nothing is remembered. What is due follows from the numbers of the versions that a commit has added,
+so that of many writers the one that reaches a number does the work of it. Each step may be done
+twice or die half-way: a checkpoint is a copy of what the log says, a compaction is a commit, the log
+is copied before it is removed, and what is deleted is asked for by no version that is kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from recsys_pipeline.storage.delta_files import compactable, live_files, streamed
+from recsys_pipeline.storage.landing_log import checkpoint, latest_version, shorten
+from recsys_pipeline.storage.landing_snapshot import TABLES
+from recsys_pipeline.storage.landing_vacuum import expire, sweep
+
+if TYPE_CHECKING:
+    from recsys_pipeline.storage.landing import Landing
+
+CHECKPOINT = 20  # versions between two checkpoints: what an open reads one by one
+ROUND = 100  # versions between two rounds of compaction, removal of logs and vacuum
+FANOUT = 8  # files of one tier that become one of the next
+COLD_MILLISECONDS = 24 * 3600 * 1000  # without a new file for that long, a day is merged as a whole
+MERGED_FILES = 2_000  # files merged per round
+MERGED_BYTES = 64 * 2**20  # and their size
+
+
+def upkeep(landing: Landing, version: int) -> None:
+    """Do what is due after a commit.
+
+    Args:
+        landing: The table.
+        version: The version on which the commit was made; it is not the latest any more.
+    """
+    table = TABLES[landing.kind]
+    latest = latest_version(landing.store, table, version)
+    # one version before the others, so that the checkpoint that follows has the merged files
+    if _passed(version + 1, latest + 1, ROUND):
+        _compact(landing)
+    if number := _passed(version, latest, CHECKPOINT):
+        checkpoint(landing.store, landing.uri, table, number)
+    if _passed(version, latest, ROUND):
+        _clear(landing, latest)
+
+
+def due(files: pl.DataFrame) -> list[pl.DataFrame]:
+    """Choose the files that a round merges, as bins of one (date, tenant) each.
+
+    A file belongs to a tier by its number of rows: a tier ends at `FANOUT` times the rows with which
+    it begins. `FANOUT` files of one tier are merged, which makes a file of a higher tier: a row is
+    written again once per tier, however long the day grows. A day of a stream to which nothing has
+    been added for a day is merged as a whole.
+
+    Args:
+        files: Rows of `live_files`.
+
+    Returns:
+        Bins of `compactable`, the smallest first, within `MERGED_FILES` and `MERGED_BYTES`, or one.
+    """
+    partition = ["partition.date", "partition.tenant"]
+    changed = pl.col("modification_time")
+    cold = (changed.max().over(partition) < changed.max() - COLD_MILLISECONDS) & (
+        streamed().is_not_null()
+    )
+    # the small addend stands for the error of the logarithm: 8 to the power of 3 is of tier 3
+    tier = (pl.col("num_records").fill_null(1).clip(1).log(FANOUT) + 1e-9).floor()
+    files = files.with_columns(cold=cold.fill_null(value=False), tier=tier, streamed=streamed())
+    many = pl.len().over(*partition, "streamed", "tier") >= FANOUT
+    bins = compactable(files.filter("cold"))
+    bins += compactable(files.filter(~pl.col("cold")).filter(many), also_by="tier")
+    return _bounded(bins)
+
+
+def _bounded(bins: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    chosen: list[pl.DataFrame] = []
+    files = size = 0
+    for one in sorted(bins, key=lambda one: int(one["size_bytes"].sum())):
+        files += one.height
+        size += int(one["size_bytes"].sum())
+        if chosen and (files > MERGED_FILES or size > MERGED_BYTES):
+            break
+        chosen.append(one)
+    return chosen
+
+
+def _passed(version: int, latest: int, step: int) -> int:
+    """Return the last multiple of a step that is after a version, up to the latest; 0 for none."""
+    last = latest // step * step
+    return last if last > version else 0
+
+
+def _compact(landing: Landing) -> None:
+    from deltalake import DeltaTable
+
+    table = DeltaTable(landing.uri)
+    bins = due(live_files(table))
+    if bins:
+        landing.merge(table, bins)  # a lost race is no harm: the next round merges them
+
+
+def _clear(landing: Landing, latest: int) -> None:
+    from deltalake import DeltaTable
+
+    table = TABLES[landing.kind]
+    begin = shorten(landing.store, table, latest)
+    opened = DeltaTable(landing.uri)
+    live = live_files(opened)
+    expire(landing.store, table, set(live["path"]), begin)
+    sweep(landing.store, table, live, begin, opened.version())

@@ -1,0 +1,163 @@
+"""Deletion of the data files and commits that nobody can ask for any more.
+
+What is deleted left the table more than `RETAINED` ago, or was never in it: runs that pinned a
+version, and the sensor that asks what changed since one, have that long. A file of the latest
+version is never deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from recsys_pipeline.storage.delta_files import live_files
+from recsys_pipeline.storage.landing_log import (
+    SEGMENT,
+    WORKERS,
+    committed_at,
+    history_file,
+    open_version,
+    read_commit,
+    segment_folder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import polars as pl
+
+    from recsys_pipeline.storage.objects import ObjectStore
+
+RETAINED = timedelta(days=7)
+STAGED = timedelta(days=1)  # longest time from the first file of a commit to the commit
+SMALL = 5_000  # commits within `RETAINED` plus live files, up to which a table is listed as a whole
+SWEPT_DAYS = 4  # days listed per call in a table that is not small
+SWEPT_FILES = 1_000  # files deleted per call
+_NAME = re.compile(r"date=[^/]+/tenant=[^/]+/(\d{13})-[0-9a-f]{32}\.parquet")
+
+
+def expire(store: ObjectStore, table: str, live: set[str], begin: int) -> None:
+    """Delete the oldest segment of the history, and the data files that its commits removed.
+
+    Nothing is done while its last commit is younger than `RETAINED`. A process that dies half-way
+    leaves the segment's first commit, so that the next one does it again.
+
+    Args:
+        store: Store of the table.
+        table: The table's folder.
+        live: Paths of the latest version's data files.
+        begin: The version at which the log begins.
+    """
+    start = oldest_version(store, table, begin)
+    last = start + SEGMENT - 1
+    if last >= begin:
+        return
+    at = committed_at(store.read(history_file(table, last)) or b"")
+    if at is None or at >= _now() - _milliseconds(RETAINED):
+        return
+    names = list(store.list(f"{table}/{segment_folder(start)}"))
+    marker = history_file(table, start)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        commits = pool.map(store.read, [name for name in names if name.endswith(".json")])
+        removed = {path for commit in commits for path in _removed(commit or b"")}
+    _delete(store, [f"{table}/{path}" for path in removed - live])
+    _delete(store, [name for name in names if name != marker])
+    store.delete(marker)
+
+
+def oldest_version(store: ObjectStore, table: str, begin: int) -> int:
+    """Return the first version of the oldest whole segment in the history, else of the log."""
+    low, high = 0, begin // SEGMENT - 1
+    if high < 0 or store.identity(history_file(table, high * SEGMENT)) is None:
+        return begin
+    while low < high:
+        middle = (low + high) // 2
+        if store.identity(history_file(table, middle * SEGMENT)) is None:
+            low = middle + 1
+        else:
+            high = middle
+    return low * SEGMENT
+
+
+def sweep(store: ObjectStore, table: str, live: pl.DataFrame, begin: int, latest: int) -> None:
+    """Delete data files that no version within `RETAINED` has: of lost commits, and removed ones.
+
+    A small table is listed as a whole. Of others a few days are, other ones at each call; not the
+    latest, which have the more files the faster the stream, and `expire` deletes those.
+
+    Args:
+        store: Store of the table.
+        table: The table's folder.
+        live: The latest version's rows of `live_files`.
+        begin: The version at which the log begins.
+        latest: The latest version.
+    """
+    oldest = oldest_version(store, table, begin)
+    aged = _aged(store, table, oldest, latest)
+    if aged is None:
+        return
+    version, at = aged
+    before = at - _milliseconds(STAGED)
+    then = live_files(open_version(store.uri(table), version))
+    kept = {*live["path"], *then["path"]}
+    if latest - version + len(kept) <= SMALL:
+        folders = [table]
+    else:
+        until = datetime.fromtimestamp(before / 1_000, UTC).date()
+        days = {*live["partition.date"].unique(), *then["partition.date"].unique()}
+        turn = _turn(min(days, default=until), until, latest)
+        folders = [f"{table}/date={day}" for day in turn]
+    found = (path for folder in folders for path in store.list(folder))
+    lost = [path for path in found if _is_lost(path.removeprefix(f"{table}/"), kept, before)]
+    _delete(store, lost[:SWEPT_FILES])
+
+
+def _aged(store: ObjectStore, table: str, low: int, high: int) -> tuple[int, int] | None:
+    """Return the newest version that was committed more than `RETAINED` ago, and when."""
+    until = _now() - _milliseconds(RETAINED)
+    found = None
+    while low <= high:
+        middle = (low + high) // 2
+        at = committed_at(read_commit(store, table, middle) or b"")
+        if at is not None and at < until:
+            found, low = (middle, at), middle + 1
+        else:
+            high = middle - 1
+    return found
+
+
+def _turn(first: date, until: date, latest: int) -> list[date]:
+    """Return the days whose turn it is, of those from the first up to the last, without it."""
+    count = (until - first).days
+    if count <= 0:
+        return []
+    begin = latest // 100 * SWEPT_DAYS
+    return [first + timedelta(days=(begin + n) % count) for n in range(min(count, SWEPT_DAYS))]
+
+
+def _is_lost(path: str, kept: set[str], before: int) -> bool:
+    name = _NAME.fullmatch(path)
+    return name is not None and int(name[1]) < before and path not in kept
+
+
+def _removed(commit: bytes) -> Iterable[str]:
+    actions = (json.loads(line) for line in commit.splitlines())
+    return [action["remove"]["path"] for action in actions if "remove" in action]
+
+
+def _delete(store: ObjectStore, paths: list[str]) -> None:
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for done in [pool.submit(store.delete, path) for path in paths]:
+            done.result()
+
+
+def _milliseconds(time_span: timedelta) -> int:
+    return int(time_span.total_seconds() * 1_000)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
