@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from recsys_pipeline.cli.console import out, print_json, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from recsys_pipeline.ingestion.kafka_offsets import PartitionLag
 
 app = typer.Typer(help="Kafka topics: how far they have landed.", no_args_is_help=True)
 
@@ -33,20 +40,25 @@ def lag(
     if json:
         print_json([vars(one) for one in found])
         return
+    out.print(lag_table(found))
+
+
+def lag_table(lags: Sequence[PartitionLag]) -> Table:
+    """Return the table of what has landed of each topic-partition."""
     rows = [
         (
             one.topic,
             one.partition,
             one.first,
             one.end,
-            "nothing" if one.landed is None else one.landed,
+            "nothing" if one.landed is None else f"{one.landed:,}",
             one.lag,
             f"{one.landed_at:%Y-%m-%d %H:%M:%S}" if one.landed_at else "",
         )
-        for one in found
+        for one in lags
     ]
     columns = ("topic", "partition", "first", "end", "landed", "lag", "last landed (UTC)")
-    out.print(table("Topics", columns, rows))
+    return table("Topics", columns, rows)
 
 
 @app.command("land")

@@ -1,12 +1,14 @@
-"""`recsys status`: what is landed, published, stale and held."""
+"""`recsys status`: what is landed, published, stale and held, and how far topics have landed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from recsys_pipeline.cli.console import out, print_json, table
+from recsys_pipeline.cli.kafka import lag_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from recsys_pipeline.engines.pending import Standing
+    from recsys_pipeline.ingestion.kafka_offsets import PartitionLag
+    from recsys_pipeline.settings import Settings
+
+# the state of the data does not wait long for a broker
+ANSWER_SECONDS = 5.0
 
 
 def status(
@@ -39,10 +46,20 @@ def status(
     for (day, name), found in view.landed("interactions").items():
         landed[name] = landed.get(name, 0) + found.rows
         early += found.rows if day < settings.start_date else 0
+    lags, problems = _lags(settings)
     if json:
-        rows = [{"tenant": t, "asset": a, **e} for (t, a), e in sorted(layers.items())]
-        print_json({"landed": landed, "layers": rows, "held": held, "before_start": early})
+        print_json(
+            {
+                "landed": landed,
+                "layers": [{"tenant": t, "asset": a, **e} for (t, a), e in sorted(layers.items())],
+                "held": held,
+                "before_start": early,
+                "topics": [vars(lag) for lag in lags],
+                "problems": problems,
+            }
+        )
         return
+    _print_topics(lags, problems)
     if not landed:
         out.print("Nothing is landed yet. Start with `recsys ingest interactions FILE --tenant T`.")
         return
@@ -64,6 +81,30 @@ def status(
         )
     if any(e["stale"] or e["missing"] for e in layers.values()):
         out.print("Stale and missing days are made by `recsys run`.")
+
+
+def _lags(settings: Settings) -> tuple[list[PartitionLag], list[str]]:
+    """Return how far the topics have landed, and why it can't be told; nothing without Kafka."""
+    from recsys_pipeline.errors import KafkaError
+    from recsys_pipeline.ingestion.kafka_landing import topics
+    from recsys_pipeline.ingestion.kafka_offsets import topic_lag
+    from recsys_pipeline.kafka.config import is_configured
+
+    lags: list[PartitionLag] = []
+    problems: list[str] = []
+    for topic in topics(settings) if is_configured(settings) else ():
+        try:
+            lags += topic_lag(settings, topic, ANSWER_SECONDS)
+        except KafkaError as error:
+            problems.append(str(error))
+    return lags, problems
+
+
+def _print_topics(lags: list[PartitionLag], problems: list[str]) -> None:
+    if lags:
+        out.print(lag_table(lags), "")
+    for problem in problems:
+        out.print(f"[yellow]![/yellow] {escape(problem)}")
 
 
 Layers = dict[tuple[str, str], dict[str, int]]

@@ -78,6 +78,8 @@ class RangeReader:
             auto_offset_reset="error",
             isolation_level="read_committed",
             queued_max_messages_kbytes=65_536,
+            queued_min_messages=1_000_000,
+            fetch_queue_backoff_ms=5,  # by default a full queue stops fetching for a second
             fetch_message_max_bytes=8 * 2**20,
             fetch_wait_max_ms=100,  # the end of a partition is told that late
         )
