@@ -39,16 +39,24 @@ def land_offsets(context: dg.OpExecutionContext, config: LandingConfig) -> None:
     settings = get_settings()
     ranges = [OffsetRange(r.partition, r.start, r.end, r.after) for r in config.ranges]
     kind = kind_of(settings, config.topic)
-    landed: list[RangeLanded] = []
+    landed: dict[int, RangeLanded] = {}
     try:
-        for one in land_ranges(settings, config.topic, config.topic_id, ranges):
-            landed.append(one)
-            context.log.info("%s/%d: offsets %d to %d, %d rows", config.topic, one.partition,
-                             one.start, one.end - 1, one.rows)  # fmt: skip
+        land_ranges(
+            settings,
+            config.topic,
+            config.topic_id,
+            ranges,
+            progress=lambda one: landed.update({one.partition: one}),
+        )
     finally:
-        # what is committed is landed, whatever came after it
-        _materialise(context, kind, config.topic, landed)
-    offsets = {one.partition: one.end for one in landed}
+        # what is committed has landed, whatever came after it
+        for one in landed.values():
+            context.log.info(
+                "%s/%d: offsets %d to %d, %d rows",
+                config.topic, one.partition, one.start, one.end - 1, one.rows,
+            )  # fmt: skip
+        _materialise(context, kind, config.topic, list(landed.values()))
+    offsets = {number: one.end for number, one in landed.items()}
     if problem := mirror_offsets(settings, config.topic, offsets):
         context.log.warning("offsets not copied to %s: %s", settings.kafka_consumer_group, problem)
 

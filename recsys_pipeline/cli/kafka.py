@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from recsys_pipeline.ingestion.kafka_offsets import PartitionLag
+    from recsys_pipeline.settings import Settings
 
 app = typer.Typer(help="Kafka topics: how far they have landed.", no_args_is_help=True)
 
@@ -67,43 +69,48 @@ def land(topic: Topic = None) -> None:
 
     Example: `recsys kafka land`
     """
-    from rich.progress import Progress
-
-    from recsys_pipeline.cli.console import err
-    from recsys_pipeline.ingestion.kafka_landing import land_ranges, plan, topics
+    from recsys_pipeline.ingestion.kafka_landing import topics
     from recsys_pipeline.settings import get_settings
 
     settings = get_settings()
-    rows = []
-    for name in _chosen(topic, topics(settings)):
-        total = 0
-        reasons: dict[str, int] = {}
-        days = set()
-        state, planned = plan(settings, name)
-        for notice in planned.notices:
-            out.print(f"[yellow]![/yellow] {notice}")
-        goal = sum(planned.lag.values())
-        with Progress(console=err, transient=True) as progress:
-            task = progress.add_task(name, total=goal or 1)
-            # what arrives meanwhile is left for the next call, so that this one ends
-            while total < goal and planned.ranges:
-                for one in land_ranges(
-                    settings,
-                    name,
-                    state.topic_id,
-                    planned.ranges,
-                    progress=lambda count: progress.advance(task, count),  # noqa: B023
-                ):
-                    total += one.end - one.start
-                    days |= {day for day, _ in one.days}
-                    for problem, count in one.unreadable.items():
-                        reasons[problem] = reasons.get(problem, 0) + count
-                state, planned = plan(settings, name)
-        rows.append((name, total, sum(reasons.values()), len(days), sum(planned.lag.values())))
-        for problem, count in sorted(reasons.items()):
-            out.print(f"{name}: {count:,} rows with {problem}")
+    rows = [_land(settings, name) for name in _chosen(topic, topics(settings))]
     out.print(table("Landed", ("topic", "messages", "with a problem", "days", "lag now"), rows))
     out.print("The days are made by `recsys run`.")
+
+
+def _land(settings: Settings, topic: str) -> tuple[str, int, int, int, int]:
+    from rich.progress import Progress
+
+    from recsys_pipeline.cli.console import err
+    from recsys_pipeline.ingestion.kafka_landing import RangeLanded, land_ranges, plan
+
+    state, planned = plan(settings, topic)
+    for notice in planned.notices:
+        out.print(f"[yellow]![/yellow] {notice}")
+    # what arrives meanwhile is left for the next call, so that this one ends
+    goal = sum(planned.lag.values())
+    landed: list[RangeLanded] = []
+    messages = 0
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task(topic, total=goal or 1)
+
+        def report(one: RangeLanded) -> None:
+            progress.update(task, completed=messages + one.end - one.start)
+
+        while messages < goal and planned.ranges:
+            for one in land_ranges(
+                settings, topic, state.topic_id, planned.ranges, progress=report
+            ):
+                landed.append(one)
+                messages += one.end - one.start
+            state, planned = plan(settings, topic)
+    reasons: Counter[str] = Counter()
+    for one in landed:
+        reasons.update(one.unreadable)
+    for problem, count in sorted(reasons.items()):
+        out.print(f"{topic}: {count:,} rows with {problem}")
+    days = {day for one in landed for day, _ in one.days}
+    return topic, messages, reasons.total(), len(days), sum(planned.lag.values())
 
 
 @app.command("reset")

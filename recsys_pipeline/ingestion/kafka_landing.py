@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from recsys_pipeline.kafka.topics import TopicState
     from recsys_pipeline.settings import Settings
 
-Progress = Callable[[int], None]
+# called after each transaction with what has become of its range so far
+Progress = Callable[["RangeLanded"], None]
 
 
 @dataclass
@@ -123,18 +124,20 @@ def land_ranges(
 ) -> list[RangeLanded]:
     """Land ranges of a topic, in transactions of bounded size.
 
-    A failure leaves what was committed before it: the next range begins there.
+    A failure leaves what was committed before it: the next range begins there. It keeps no other
+    partition from landing.
 
     Args:
         settings: Brokers, limits and tenants.
         topic: The topic.
         topic_id: Its id when the ranges were planned.
         ranges: What to land.
-        progress: Called with the messages landed by each transaction.
+        progress: Called after each transaction.
 
     Raises:
         OffsetError: A range does not begin at the landed offset; nothing of it has landed.
         KafkaError: No broker answers, or the topic is another one by now.
+        RecsysError: The first failure of a partition, once the others have landed.
     """
     kind = kind_of(settings, topic)
     landing = Landing(settings.storage_root, kind)
@@ -145,11 +148,17 @@ def land_ranges(
             f"was made anew: it is {state.topic_id} now, the ranges are of {topic_id}",
             "The sensor plans again",
         )
-    landed = []
+    landed: list[RangeLanded] = []
+    failures: list[Exception] = []
     with RangeReader(settings, topic) as reader:
         for one in ranges:
-            _check_gap(state, one)
-            landed.append(_land(settings, landing, state, one, reader, progress))
+            try:
+                _check_gap(state, one)
+                landed.append(_land(settings, landing, state, one, reader, progress))
+            except Exception as error:  # noqa: BLE001  # raised below
+                failures.append(error)
+    if failures:
+        raise failures[0]
     return landed
 
 
@@ -177,10 +186,11 @@ def _land(
 ) -> RangeLanded:
     app_id = state.app_id(one.partition)
     done = RangeLanded(one.partition, one.start, one.start)
-    nothing = pl.DataFrame(schema=SCHEMAS[landing.kind])
-    if landing.snapshot().offset(app_id) != one.after or one.start == one.end:
-        # refused with its reason, before anything is read; or an empty range, which settles
-        # where its partition begins
+    # refused with its reason before anything is read; the commit looks again
+    landing.require_offset(app_id, one.after)
+    if one.start == one.end:
+        # settles where the partition begins
+        nothing = pl.DataFrame(schema=SCHEMAS[landing.kind])
         landing.append_offsets(nothing, app_id=app_id, after=one.after, end=one.end)
         return done
     after = one.after
@@ -191,7 +201,7 @@ def _land(
         after = done.end = chunk.end
         _count(done, rows)
         if progress is not None:
-            progress(len(chunk.values))
+            progress(done)
     return done
 
 

@@ -24,7 +24,7 @@ from recsys_pipeline.schemas.landing import (
     TENANT_KNOWN,
     TENANT_PRESENT,
 )
-from recsys_pipeline.tenants import UNASSIGNED, free_name, tenant_config
+from recsys_pipeline.tenants import UNASSIGNED, free_name, overrides, tenant_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -155,10 +155,11 @@ class MessageRows:
             return TENANT_FORM
         if source.allowed is not None and name not in source.allowed:
             return TENANT_ALLOWED
-        try:
-            config = tenant_config(self._settings, name)
-        except TenantError:
+        # a tenants.toml or mapping that can't be read is no fault of the message: it stops the
+        # landing, and nothing is lost
+        if not self._settings.auto_tenants and name not in overrides(self._settings):
             return TENANT_KNOWN
+        config = tenant_config(self._settings, name)
         receipt = self._receipt(name)
         if source.kind == "items":
             receipt = replace(receipt, known_items=self._known_items(name))

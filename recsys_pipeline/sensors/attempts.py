@@ -25,7 +25,7 @@ FAILED = [DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 ATTEMPT_TAG = "recsys/attempt"
 ALERT_ATTEMPTS = 3
 FIRST_DELAY = timedelta(seconds=15)
-LONGEST_DELAY = timedelta(minutes=10)
+LONGEST_DELAY = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 TOPIC_TAG = "recsys/kafka_topic"
 OFFSETS_TAG = "recsys/kafka_offsets"
-BEGIN_TAG = "recsys/kafka_begin"
 INTERVAL_SECONDS = 10
 # an evaluation has a minute for both topics
 ANSWER_SECONDS = 8.0
@@ -78,7 +77,7 @@ def _request(
     if not planned.ranges:
         return None, [*planned.notices, f"{topic}: nothing new"]
     begin = digest(topic, state.topic_id, *((r.partition, r.after) for r in planned.ranges))
-    failed = failures(context.instance, f"{topic}: landing from here", {BEGIN_TAG: begin})
+    failed = failures(context.instance, f"{topic}: landing", {TOPIC_TAG: topic})
     failed.log(context)
     if failed.wait > timedelta():
         return None, [failed.words]
@@ -94,7 +93,6 @@ def _request(
             OFFSETS_TAG: ", ".join(
                 f"{r.partition}: {r.start}-{r.end}" for r in planned.ranges[:20]
             ),
-            BEGIN_TAG: begin,
             ATTEMPT_TAG: str(attempt),
         },
     )

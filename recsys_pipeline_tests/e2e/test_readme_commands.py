@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from recsys_pipeline_tests.kafka.mock_broker import MockBroker
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 FENCE = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -37,6 +39,7 @@ class Shell:
         self._process = subprocess.Popen(
             [
                 "env", "-i", f"HOME={home}", "PATH=/usr/bin:/bin", f"PORT={port}",
+                "RECSYS_KAFKA_TOPIC_IDS=false",  # the broker of the test has none
                 "bash", "--noprofile", "--norc",
             ],
             cwd=folder,
@@ -149,7 +152,7 @@ def test_the_readme_has_the_commands_of_each_tool():
         "make demo", "make dev", "dev.env", "recsys generate", "recsys ingest", "recsys run",
         "recsys status", "recsys batches", "recsys quarantine", "recsys doctor",
         "dagster asset materialize", "--partition-range", "dagster job backfill", "dg check defs",
-        "dg list defs", "dg launch",
+        "dg list defs", "dg launch", "recsys produce", "recsys kafka",
     ):  # fmt: skip
         assert needed in text
 
@@ -158,10 +161,12 @@ def test_the_readme_has_the_commands_of_each_tool():
 @pytest.mark.timeout(600)
 def test_every_command_works_and_every_run_is_recorded(copy, tmp_path):
     port = free_port()
+    broker = MockBroker()
     shell = Shell(copy, tmp_path, port)
     server: Server | None = None
     try:
-        for line in commands():
+        for written in commands():
+            line = written.replace("127.0.0.1:9092", broker.bootstrap)
             before = statuses(copy)
             if STAYS in line:
                 if server:
@@ -186,6 +191,7 @@ def test_every_command_works_and_every_run_is_recorded(copy, tmp_path):
                 assert set(made) == {"SUCCESS"}, f"{line}\n{printed}"
     finally:
         shell.close()
+        broker.close()
         if server:
             server.stop()
 

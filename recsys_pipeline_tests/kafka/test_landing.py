@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from recsys_pipeline.errors import KafkaError, OffsetError, SettingsError
+from recsys_pipeline.errors import (
+    KafkaError,
+    MappingError,
+    OffsetError,
+    SettingsError,
+    TenantError,
+)
 from recsys_pipeline.ingestion import kafka_landing
 from recsys_pipeline.ingestion.kafka_landing import kind_of, land_ranges, plan
 from recsys_pipeline.ingestion.kafka_offsets import reset_offsets, topic_lag
@@ -170,6 +177,30 @@ def test_a_tenants_mapping_is_applied(broker, stream, tmp_path):
     broker.produce(stream.kafka_interactions_topic, [json.dumps(fields).encode()], partition=0)
     land_all(settings)
     assert landed(settings)["user_id"].to_list() == ["u1"]
+
+
+def test_a_partition_that_fails_holds_no_other_back(broker, stream):
+    name = stream.kafka_interactions_topic
+    for partition in (0, 1):
+        broker.produce(name, [message(n) for n in range(5)], partition=partition)
+    state, planned = plan(stream, name)
+    first, second = planned.ranges
+    with pytest.raises(OffsetError, match="ends at 5, before 9"):
+        land_ranges(stream, name, state.topic_id, [replace(first, end=9), second])
+    assert landed_offsets(stream) == [(f"kafka:{name}/1", n) for n in range(5)]
+
+
+@pytest.mark.parametrize("text", ["[tenants.acme", '[tenants.acme]\nmapping = "nowhere.toml"'])
+def test_a_configuration_that_can_not_be_read_stops_the_landing(broker, stream, tmp_path, text):
+    (tmp_path / "tenants.toml").write_text(text)
+    settings = stream.model_copy(update={"tenants_file": tmp_path / "tenants.toml"})
+    broker.produce(stream.kafka_interactions_topic, [message(1)], partition=0)
+    with pytest.raises((TenantError, MappingError)):
+        land_all(settings)
+    assert landed(settings).is_empty()
+    (tmp_path / "tenants.toml").write_text("[tenants.acme]\n")
+    land_all(settings)
+    assert landed(settings)["tenant"].to_list() == ["acme"]
 
 
 def test_items_land_from_their_topic(broker, topic, tmp_path):

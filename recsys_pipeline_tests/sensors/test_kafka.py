@@ -118,8 +118,9 @@ def test_what_landed_before_a_failure_stays(mock_broker, stream, tick, launch, u
     monkeypatch.setattr(Landing, "append_offsets", fail)
     first = tick(kafka_sensor)
     assert launch(first, kafka_landing) == [False]
+    monkeypatch.setattr(attempts, "FIRST_DELAY", timedelta(0))
     again = tick(kafka_sensor)
-    (request,) = again.run_requests  # it begins elsewhere, so there is nothing to wait for
+    (request,) = again.run_requests
     (wanted,) = request.run_config["ops"]["land_offsets"]["config"]["ranges"]
     assert wanted == {"partition": 0, "start": 4, "end": 10, "after": 4}
     assert launch(again, kafka_landing) == [True]
