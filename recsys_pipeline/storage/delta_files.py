@@ -31,7 +31,6 @@ NO_FILES = pl.DataFrame(
     schema={
         "path": pl.String,
         "size_bytes": pl.Int64,
-        "modification_time": pl.Int64,
         "num_records": pl.Int64,
         "partition.date": pl.Date,
         "partition.tenant": pl.String,
@@ -133,29 +132,32 @@ def removal(
     return removed, actions
 
 
-def compactable(files: pl.DataFrame, also_by: str | None = None) -> list[pl.DataFrame]:
+def compactable(files: pl.DataFrame) -> list[pl.DataFrame]:
     """Group small live files of one (date, tenant) into bins of at most `TARGET_BYTES`.
 
     A streamed batch has bins of its own, so that statistics go on to tell what its files hold.
 
     Args:
         files: Rows of `live_files`.
-        also_by: A column whose values get bins of their own too.
 
     Returns:
         One frame of at least two files per bin, in the order of (date, tenant).
     """
-    small = pl.col("size_bytes") < TARGET_BYTES // 2
-    keys = ["partition.date", "partition.tenant", "streamed", *([also_by] if also_by else [])]
+    keys = ["partition.date", "partition.tenant", "streamed"]
     size = pl.col("size_bytes").cum_sum().over(keys)
     return (
-        files.filter(small)
+        files.filter(small())
         .with_columns(streamed=streamed())
         .sort(*keys, "min.batch_id", "min.position", "path")
         .with_columns(bin=(size - 1) // (TARGET_BYTES // 2))
         .filter(pl.len().over(*keys, "bin") > 1)
         .partition_by(*keys, "bin", maintain_order=True)
     )
+
+
+def small() -> pl.Expr:
+    """Say of each live file whether it is worth merging."""
+    return pl.col("size_bytes") < TARGET_BYTES // 2
 
 
 def streamed() -> pl.Expr:

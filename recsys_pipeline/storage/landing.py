@@ -179,7 +179,7 @@ class Landing:
 
         self._check_rows(rows)
         table = self._open() or self._create()
-        self._check_offset(table, app_id, after)
+        _check_offset(table.transaction_version(app_id), app_id, after)
         staged = DataFiles(self.store, TABLES[self.kind])
         try:
             staged.write(rows)
@@ -194,8 +194,16 @@ class Landing:
             mine = {action.path for action in staged.added}
             if mine and mine <= set(live_files(table)["path"]):
                 return  # a commit whose answer was lost conflicts with itself
-            self._check_offset(table, app_id, after)
+            _check_offset(table.transaction_version(app_id), app_id, after)
         raise self._contended()
+
+    def require_offset(self, app_id: str, after: int | None) -> None:
+        """Check that a Kafka partition has landed just up to an offset.
+
+        Raises:
+            OffsetError: It has not.
+        """
+        _check_offset(self.snapshot().offset(app_id), app_id, after)
 
     def retract(self, batch_id: str) -> int:
         """Withdraw a batch in one transaction.
@@ -379,15 +387,6 @@ class Landing:
         if frame["date"].has_nulls() or frame["tenant"].has_nulls():
             raise ContractError(self.uri, "refuses rows without a date or a tenant")
 
-    def _check_offset(self, table: DeltaTable, app_id: str, after: int | None) -> None:
-        landed = table.transaction_version(app_id)
-        if landed != after:
-            raise OffsetError(
-                app_id,
-                f"has landed up to {_offset(landed)}, and the range follows {_offset(after)}",
-                "Plan the range anew: the sensor does, and so does `recsys kafka land`",
-            )
-
     def _removal(self, table: DeltaTable, batch_id: str) -> tuple[int, list[Any]]:
         rewritten = DataFiles(self.store, TABLES[self.kind])
         rows, removed = removal(table, self.uri, batch_id, rewritten)
@@ -402,6 +401,15 @@ class Landing:
         from deltalake import Transaction
 
         return [Transaction(retraction_id(batch_id), 1), self._next_layout(table)]
+
+
+def _check_offset(landed: int | None, app_id: str, after: int | None) -> None:
+    if landed != after:
+        raise OffsetError(
+            app_id,
+            f"has landed up to {_offset(landed)}, and the range follows {_offset(after)}",
+            "Plan the range anew: the sensor does, and so does `recsys kafka land`",
+        )
 
 
 def _offset(landed: int | None) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from recsys_pipeline.storage.objects import ObjectStore
 
-KEPT = 500  # latest commits in `_delta_log`: far more than an open or a commit looks back
+KEPT = 200  # latest commits in `_delta_log`: far more than an open or a commit looks back
 SEGMENT = 1_000  # versions per folder of the history; names are made of it, so it must not change
 MOVED = 1_000  # commits moved per call
 WORKERS = 8  # requests at once: each is mostly waiting on S3

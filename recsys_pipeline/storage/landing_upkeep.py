@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recsys_pipeline.storage.delta_files import compactable, live_files, streamed
+from recsys_pipeline.storage.delta_files import compactable, live_files, small, streamed
 from recsys_pipeline.storage.landing_log import checkpoint, latest_version, shorten
 from recsys_pipeline.storage.landing_snapshot import TABLES
 from recsys_pipeline.storage.landing_vacuum import expire, sweep
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from recsys_pipeline.storage.landing import Landing
 
 CHECKPOINT = 20  # versions between two checkpoints: what an open reads one by one
-ROUND = 100  # versions between two rounds of compaction, removal of logs and vacuum
-FANOUT = 8  # files of one tier that become one of the next
-COLD_MILLISECONDS = 24 * 3600 * 1000  # without a new file for that long, a day is merged as a whole
+ROUND = 200  # versions between two rounds of compaction, removal of logs and vacuum
+UPLOADED = (
+    8  # files that uploads must have in a (day, tenant) to be merged: content() reads them then
+)
 MERGED_FILES = 2_000  # files merged per round
 MERGED_BYTES = 64 * 2**20  # and their size
 
@@ -49,10 +50,9 @@ def upkeep(landing: Landing, version: int) -> None:
 def due(files: pl.DataFrame) -> list[pl.DataFrame]:
     """Choose the files that a round merges, as bins of one (date, tenant) each.
 
-    A file belongs to a tier by its number of rows: a tier ends at `FANOUT` times the rows with which
-    it begins. `FANOUT` files of one tier are merged, which makes a file of a higher tier: a row is
-    written again once per tier, however long the day grows. A day of a stream to which nothing has
-    been added for a day is merged as a whole.
+    A file is merged with the smaller ones beside it once they have as many rows as it has. So what
+    it is merged into has twice its rows: a row is written again as often as its file doubles, and
+    the files that stay are each larger than all the smaller ones together, which makes them few.
 
     Args:
         files: Rows of `live_files`.
@@ -60,18 +60,19 @@ def due(files: pl.DataFrame) -> list[pl.DataFrame]:
     Returns:
         Bins of `compactable`, the smallest first, within `MERGED_FILES` and `MERGED_BYTES`, or one.
     """
-    partition = ["partition.date", "partition.tenant"]
-    changed = pl.col("modification_time")
-    cold = (changed.max().over(partition) < changed.max() - COLD_MILLISECONDS) & (
-        streamed().is_not_null()
+    keys = ["partition.date", "partition.tenant", "streamed"]
+    rows = pl.col("rows")
+    ranked = (
+        files.filter(small())
+        .with_columns(streamed=streamed(), rows=pl.col("num_records").fill_null(1))
+        .sort(*keys, "rows", "path")
+        .with_columns(rank=pl.int_range(pl.len()).over(keys), sum=rows.cum_sum().over(keys))
     )
-    # the small addend stands for the error of the logarithm: 8 to the power of 3 is of tier 3
-    tier = (pl.col("num_records").fill_null(1).clip(1).log(FANOUT) + 1e-9).floor()
-    files = files.with_columns(cold=cold.fill_null(value=False), tier=tier, streamed=streamed())
-    many = pl.len().over(*partition, "streamed", "tier") >= FANOUT
-    bins = compactable(files.filter("cold"))
-    bins += compactable(files.filter(~pl.col("cold")).filter(many), also_by="tier")
-    return _bounded(bins)
+    joins = rows <= pl.col("sum") - rows  # the sum is that of the smaller ones and its own
+    last = pl.when(joins).then("rank").max().over(keys)
+    least = pl.when(pl.col("streamed").is_null()).then(UPLOADED).otherwise(2)
+    merged = ranked.filter(pl.col("rank") <= last).filter(pl.len().over(keys) >= least)
+    return _bounded(compactable(merged))
 
 
 def _bounded(bins: list[pl.DataFrame]) -> list[pl.DataFrame]:
@@ -109,4 +110,4 @@ def _clear(landing: Landing, latest: int) -> None:
     opened = DeltaTable(landing.uri)
     live = live_files(opened)
     expire(landing.store, table, set(live["path"]), begin)
-    sweep(landing.store, table, live, begin, opened.version())
+    sweep(landing.store, table, live, versions=(begin, opened.version()), turn=latest // ROUND)

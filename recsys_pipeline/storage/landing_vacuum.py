@@ -83,7 +83,9 @@ def oldest_version(store: ObjectStore, table: str, begin: int) -> int:
     return low * SEGMENT
 
 
-def sweep(store: ObjectStore, table: str, live: pl.DataFrame, begin: int, latest: int) -> None:
+def sweep(
+    store: ObjectStore, table: str, live: pl.DataFrame, *, versions: tuple[int, int], turn: int
+) -> None:
     """Delete data files that no version within `RETAINED` has: of lost commits, and removed ones.
 
     A small table is listed as a whole. Of others a few days are, other ones at each call; not the
@@ -93,9 +95,10 @@ def sweep(store: ObjectStore, table: str, live: pl.DataFrame, begin: int, latest
         store: Store of the table.
         table: The table's folder.
         live: The latest version's rows of `live_files`.
-        begin: The version at which the log begins.
-        latest: The latest version.
+        versions: The version at which the log begins, and the latest.
+        turn: Number of the call, which chooses the days.
     """
+    begin, latest = versions
     oldest = oldest_version(store, table, begin)
     aged = _aged(store, table, oldest, latest)
     if aged is None:
@@ -109,8 +112,8 @@ def sweep(store: ObjectStore, table: str, live: pl.DataFrame, begin: int, latest
     else:
         until = datetime.fromtimestamp(before / 1_000, UTC).date()
         days = {*live["partition.date"].unique(), *then["partition.date"].unique()}
-        turn = _turn(min(days, default=until), until, latest)
-        folders = [f"{table}/date={day}" for day in turn]
+        chosen = _chosen(min(days, default=until), until, turn)
+        folders = [f"{table}/date={day}" for day in chosen]
     found = (path for folder in folders for path in store.list(folder))
     lost = [path for path in found if _is_lost(path.removeprefix(f"{table}/"), kept, before)]
     _delete(store, lost[:SWEPT_FILES])
@@ -130,13 +133,11 @@ def _aged(store: ObjectStore, table: str, low: int, high: int) -> tuple[int, int
     return found
 
 
-def _turn(first: date, until: date, latest: int) -> list[date]:
-    """Return the days whose turn it is, of those from the first up to the last, without it."""
+def _chosen(first: date, until: date, turn: int) -> list[date]:
+    """Return a turn's days of those from the first up to the last, without it."""
     count = (until - first).days
-    if count <= 0:
-        return []
-    begin = latest // 100 * SWEPT_DAYS
-    return [first + timedelta(days=(begin + n) % count) for n in range(min(count, SWEPT_DAYS))]
+    days = range(turn * SWEPT_DAYS, turn * SWEPT_DAYS + min(count, SWEPT_DAYS))
+    return [first + timedelta(days=day % count) for day in days]
 
 
 def _is_lost(path: str, kept: set[str], before: int) -> bool:
