@@ -7,7 +7,6 @@ refused unless it begins at the landed offset, whoever asks for it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from recsys_pipeline.kafka.topics import topic_state
 from recsys_pipeline.storage.landing import Kind, Landing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from recsys_pipeline.kafka.ranges import OffsetRange
     from recsys_pipeline.kafka.reader import Chunk
@@ -195,7 +194,7 @@ def _land(
         return done
     after = one.after
     limits = {"messages": settings.kafka_commit_messages, "size": settings.kafka_commit_bytes}
-    for chunk in _ahead(reader.read(one.partition, one.start, one.end, **limits)):
+    for chunk in reader.read(one.partition, one.start, one.end, **limits):
         rows = _rows(settings, landing, state, one.partition, chunk, done)
         landing.append_offsets(rows, app_id=app_id, after=after, end=chunk.end)
         after = done.end = chunk.end
@@ -203,15 +202,6 @@ def _land(
         if progress is not None:
             progress(done)
     return done
-
-
-def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Read one chunk ahead, while the one before it lands on the other core."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = pool.submit(next, chunks, None)
-            yield chunk
 
 
 def _rows(

@@ -12,6 +12,7 @@ import orjson
 import polars as pl
 
 from recsys_pipeline.ingestion.readers.block import Block, positions_series, unreadable_frame
+from recsys_pipeline.ingestion.readers.flat_objects import flat_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,14 +38,37 @@ def object_blocks(
         consumed: See `Block`.
 
     Yields:
-        One block, or several where the objects have very many different keys.
+        One block or several, between them one row per text.
     """
+    flat = flat_objects(texts)
+    if flat is not None:
+        rows, whole = flat
+        if whole.any():
+            yield _flat_block(
+                rows.filter(whole), positions_series(positions).filter(whole), consumed
+            )
+        left = (~whole).arg_true().to_list()
+        if not left:
+            return
+        texts, positions = [texts[i] for i in left], [positions[i] for i in left]
+    yield from _any_objects(texts, positions, consumed)
+
+
+def _flat_block(rows: pl.DataFrame, positions: pl.Series, consumed: int) -> Block:
+    there = [column for column in rows if column.null_count() < len(column)]
+    nothing = unreadable_frame([])
+    return Block(pl.DataFrame(there), positions, nothing, complete=False, consumed=consumed)
+
+
+def _any_objects(
+    texts: Sequence[bytes], positions: Sequence[int], consumed: int
+) -> Iterator[Block]:
     rows = _parsed(texts)
     names = dict.fromkeys(chain.from_iterable(filter(None, rows)))
     if len(names) * len(rows) > MAX_CELLS and len(rows) > 1:
         half = len(rows) // 2
-        yield from object_blocks(texts[:half], positions[:half], consumed)
-        yield from object_blocks(texts[half:], positions[half:], consumed)
+        yield from _any_objects(texts[:half], positions[:half], consumed)
+        yield from _any_objects(texts[half:], positions[half:], consumed)
         return
     bad = [i for i, row in enumerate(rows) if row is None]
     unreadable = unreadable_frame([(positions[i], texts[i]) for i in bad])
