@@ -144,13 +144,14 @@ class RangeReader:
         position, heard = start, time.monotonic()
         while position < end:
             found = consumer.consume(count, WAIT_SECONDS)
-            batch = [message for message in found if message.error() is None]
+            events = [message for message in found if message.error() is not None]
+            batch = [message for message in found if message.error() is None] if events else found
             if batch and _offset(batch[-1]) >= end:
                 batch = [message for message in batch if _offset(message) < end]
                 position = end
             elif batch:
                 position = _offset(batch[-1]) + 1
-            ends = [m for m in found if m.error() and self._is_end(m, position)]
+            ends = [message for message in events if self._is_end(message, position)]
             # behind the last message there may be markers, which are no messages
             is_over = bool(ends) and _offset(ends[-1]) >= position
             if is_over:
