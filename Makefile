@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTEST_ARGS ?= -n 2 --dist worksteal
 BIN := .venv/bin
 
-.PHONY: help setup demo dev test test-slow lint format types check docs lock clean clean-data
+.PHONY: help setup demo dev test test-slow faults lint format types check docs lock clean clean-data
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -23,6 +23,10 @@ test: setup ## run the default tests
 
 test-slow: setup ## run the tests marked slow
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+faults: setup ## seeded crashes of the landing: SUITE, SCHEDULES, SEED
+	@$(BIN)/python -m recsys_pipeline_tests.faults $(if $(SUITE),--suite $(SUITE)) \
+	  $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## ruff and the import layers
 	@$(BIN)/ruff check .

@@ -1,0 +1,91 @@
+"""Defects for production code, so that the harness can be seen to find them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def commits_twice() -> None:
+    """Rows are in the landing zone twice."""
+    import polars as pl
+
+    from recsys_pipeline.storage.landing import Landing
+
+    append = Landing.append_offsets
+
+    def twice(landing: Landing, rows: pl.DataFrame, **more: Any) -> None:
+        append(landing, pl.concat([rows, rows]), **more)
+
+    Landing.append_offsets = twice
+
+
+def drops_chunks() -> None:
+    """The offset moves on, the rows of it do not land."""
+    from recsys_pipeline.storage.landing import Landing
+
+    append = Landing.append_offsets
+
+    def without(landing: Landing, rows: Any, **more: Any) -> None:
+        append(landing, rows.clear(), **more)
+
+    Landing.append_offsets = without
+
+
+def offset_apart() -> None:
+    """Rows are committed, and their offset by a transaction after it."""
+    from recsys_pipeline.storage.landing import Landing
+
+    commit = Landing._commit
+
+    def apart(landing: Landing, table: Any, actions: list[Any], transactions: list[Any]) -> bool:
+        commit(landing, table, actions, [])
+        return commit(landing, landing._reopen(), [], transactions)
+
+    Landing._commit = apart
+
+
+def tears_files() -> None:
+    """Published files lack their end."""
+    from recsys_pipeline.storage.local_store import LocalStore
+
+    put = LocalStore.put_file
+
+    def torn(store: LocalStore, local: Path, path: str, **more: Any) -> Any:
+        local.write_bytes(local.read_bytes()[:-9])
+        return put(store, local, path, **more)
+
+    LocalStore.put_file = torn
+
+
+def record_first() -> None:
+    """A record is written for a file that is not put in place."""
+    from recsys_pipeline.storage.local_store import LocalStore, _local_identity
+
+    def forgotten(store: LocalStore, local: Any, path: str, **more: Any) -> Any:
+        return _local_identity(local)
+
+    LocalStore.put_file = forgotten
+
+
+def ignores_offsets() -> None:
+    """A range is landed wherever it begins."""
+    from recsys_pipeline.storage.landing import Landing
+
+    Landing._check_offset = lambda *_: None
+
+
+DEFECTS: dict[str, Callable[[], None]] = {
+    function.__name__: function
+    for function in (
+        commits_twice,
+        drops_chunks,
+        offset_apart,
+        tears_files,
+        record_first,
+        ignores_offsets,
+    )
+}
