@@ -11,6 +11,7 @@ import os
 import sys
 import time
 
+from recsys_pipeline_tests.faults.defects import DEFECTS
 from recsys_pipeline_tests.faults.harness import run_suite
 from recsys_pipeline_tests.faults.suites import SUITES
 
@@ -19,19 +20,20 @@ SCHEDULES = 2000
 JOBS = 2 * (os.cpu_count() or 1)
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Run the suites asked for."""
     parser = argparse.ArgumentParser(prog="recsys_pipeline_tests.faults", description=__doc__)
     parser.add_argument("--suite", choices=sorted(SUITES), help="one suite; all by default")
     parser.add_argument("--schedules", type=int, default=SCHEDULES, help="schedules a suite")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first; the next follow")
     parser.add_argument("--jobs", type=int, default=JOBS, help="schedules at the same time")
-    asked = parser.parse_args()
+    parser.add_argument("--broken", choices=sorted(DEFECTS), help="a defect that is to be found")
+    asked = parser.parse_args(words)
     seeds = range(asked.seed, asked.seed + asked.schedules)
     totals = []
     for name in [asked.suite] if asked.suite else SUITES:
         began = time.monotonic()
-        totals.append(run_suite(name, seeds, asked.jobs, _say))
+        totals.append(run_suite(name, seeds, asked.jobs, _say, asked.broken))
         _say(f"{name}: {time.monotonic() - began:.0f} s")
     for total in totals:
         _say(str(total))

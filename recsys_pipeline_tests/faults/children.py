@@ -16,11 +16,12 @@ import signal
 import traceback
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_pipeline.kafka import reader
+from recsys_pipeline_tests.faults import bounds
 from recsys_pipeline_tests.faults.kill_points import Kill, Trap
 
 if TYPE_CHECKING:
@@ -32,13 +33,16 @@ if TYPE_CHECKING:
 
 PRELOAD = "recsys_pipeline_tests.faults.preloaded"
 HUNG_SECONDS = 120
-CONSUME_SECONDS = 0.02  # for more messages than there are: a schedule has a few a partition
 # one thread each: a schedule's data are a few rows, and thread pools cost more than they bring
 POOLS = {"POLARS_MAX_THREADS": "1", "TOKIO_WORKER_THREADS": "1"}
 
 
 class UnexpectedError(Exception):
     """A child, or the landing itself, did what no kill explains."""
+
+
+class UpkeepError(Exception):
+    """All that was asked for is done, but upkeep of the landing has failed meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,21 @@ def compact(settings: Settings, kind: str) -> None:
     Landing(settings.storage_root, kind).compact()
 
 
-WORK = {"land": land, "materialise": materialise, "compact": compact}
+def vacuum(settings: Settings, kind: str) -> None:
+    """Delete what nobody can ask for any more, as if a week had gone by."""
+    from recsys_pipeline.storage import landing_upkeep, landing_vacuum
+    from recsys_pipeline.storage.landing import Landing
+
+    now = landing_vacuum._now
+    landing_vacuum._now = lambda: now() + 8 * 86_400_000
+    landing_vacuum.STAGED = timedelta()
+    landing = Landing(settings.storage_root, kind)
+    version = landing.snapshot().version
+    if version >= 0:
+        landing_upkeep._clear(landing, version)
+
+
+WORK = {"land": land, "materialise": materialise, "compact": compact, "vacuum": vacuum}
 
 
 class Child:
@@ -196,15 +214,30 @@ def _enter(
             DEFECTS[broken]()
         # of a broker that is down librdkafka speaks every second
         logging.getLogger("recsys_pipeline.kafka").setLevel(logging.CRITICAL)
-        reader.WAIT_SECONDS = CONSUME_SECONDS
+        bounds.make_small(setattr)
         if kill:
             Trap(kill, _stop(pipe) if pipe else None).install()
-        WORK[work](*args)
+        _do(work, args)
     except BaseException as error:  # noqa: BLE001  # told to the parent, which judges it
         told = {"error": type(error).__name__, "text": traceback.format_exc()}
         Path(report).write_text(json.dumps(told))
         os._exit(1)
     os._exit(0)  # without the pools' ends, which take longer than the work
+
+
+def _do(work: str, args: tuple[Any, ...]) -> None:
+    told: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(logging.Formatter().format(record))
+
+    logger = logging.getLogger("recsys_pipeline.storage.landing")
+    logger.addHandler(Handler())
+    logger.propagate = False
+    WORK[work](*args)
+    if told:
+        raise UpkeepError(told[0])
 
 
 def _stop(pipe: Connection) -> Any:

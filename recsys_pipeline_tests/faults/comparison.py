@@ -164,7 +164,7 @@ def split_faults(view: View, kind: Kind, produced: Mapping[Place, Message]) -> l
         *_fault("doubled", f"{kind} quarantined twice", _twice(places)),
         *_fault("doubled", f"{kind} quarantined that nobody sent", places.keys() - produced.keys()),
         *_fault("lost", f"{kind} repeats not quarantined", [k for k, n in of_key.items() if n < 0]),
-        *_fault("lost", f"{kind} quarantined, no copy kept", [k for k, n in of_key.items() if n > 0]),
+        *_fault("doubled", f"{kind} quarantined and valid", [k for k, n in of_key.items() if n > 0]),
         *_fault("torn", f"{kind} quarantined with another outcome", outcomes),
     ]  # fmt: skip
 

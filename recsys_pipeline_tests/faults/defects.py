@@ -49,7 +49,7 @@ def offset_apart() -> None:
 
 
 def tears_files() -> None:
-    """Published files lack their end."""
+    """Files lack their end."""
     from recsys_pipeline.storage.local_store import LocalStore
 
     put = LocalStore.put_file
@@ -61,21 +61,18 @@ def tears_files() -> None:
     LocalStore.put_file = torn
 
 
-def record_first() -> None:
-    """A record is written for a file that is not put in place."""
-    from recsys_pipeline.storage.local_store import LocalStore, _local_identity
-
-    def forgotten(store: LocalStore, local: Any, path: str, **more: Any) -> Any:
-        return _local_identity(local)
-
-    LocalStore.put_file = forgotten
-
-
 def ignores_offsets() -> None:
     """A range is landed wherever it begins."""
-    from recsys_pipeline.storage.landing import Landing
+    from recsys_pipeline.storage import landing
 
-    Landing._check_offset = lambda *_: None
+    landing._check_offset = lambda *_: None
+
+
+def refuses_everything() -> None:
+    """No range lands, for a reason of its own."""
+    from recsys_pipeline.ingestion import kafka_landing
+
+    kafka_landing.land_ranges = lambda *_: 1 / 0
 
 
 DEFECTS: dict[str, Callable[[], None]] = {
@@ -85,7 +82,7 @@ DEFECTS: dict[str, Callable[[], None]] = {
         drops_chunks,
         offset_apart,
         tears_files,
-        record_first,
         ignores_offsets,
+        refuses_everything,
     )
 }

@@ -45,7 +45,13 @@ class Total:
         return f"suite={self.suite} schedules={self.schedules} {counts}"
 
 
-def run_suite(name: str, seeds: Sequence[int], jobs: int, say: Callable[[str], None]) -> Total:
+def run_suite(
+    name: str,
+    seeds: Sequence[int],
+    jobs: int,
+    say: Callable[[str], None],
+    broken: str | None = None,
+) -> Total:
     """Run a schedule per seed.
 
     Args:
@@ -53,6 +59,7 @@ def run_suite(name: str, seeds: Sequence[int], jobs: int, say: Callable[[str], N
         seeds: The seeds.
         jobs: Processes that run schedules, each with a broker and children of its own.
         say: Takes the lines for the reader.
+        broken: A defect of `defects` for production code.
 
     Returns:
         The sum.
@@ -63,7 +70,7 @@ def run_suite(name: str, seeds: Sequence[int], jobs: int, say: Callable[[str], N
     workers = []
     for number in range(min(jobs, len(seeds))):
         ours, theirs = context.Pipe()
-        worker = context.Process(target=_work, args=(name, seeds[number::jobs], theirs))
+        worker = context.Process(target=_work, args=(name, seeds[number::jobs], theirs, broken))
         with small_pools():
             worker.start()
         theirs.close()
@@ -98,11 +105,11 @@ def _note(
         say(f"seed {seed} found faults; replay: {replay}\n{told}\n  done: {words}")
 
 
-def _work(name: str, seeds: Sequence[int], results: Connection) -> None:
+def _work(name: str, seeds: Sequence[int], results: Connection, broken: str | None) -> None:
     with SUITES[name]() as suite:
         for seed in seeds:
             try:
-                faults, done = suite.run(seed)
+                faults, done = suite.run(seed, broken)
             except Exception:  # noqa: BLE001  # the seed is told, and the others go on
                 results.send((seed, None, traceback.format_exc()))
             else:

@@ -25,17 +25,22 @@ def _both(*calls: str) -> tuple[str, ...]:
     return tuple(f"{call}.{side}" for call in calls for side in ("before", "after"))
 
 
-# what each kind of child passes
-LANDING = (
-    *_both("consume", "chunk", "normalise", "file", "write", "rename", "create", "commit"),
-    *_both("mirror"),
-    HALF,
-)
-MATERIALISATION = (*_both("put", "write", "rename", "record", "delete"), HALF)
-COMPACTION = (*_both("merge", "file", "write", "rename", "commit", "checkpoint"), HALF)
-
+# what each kind of child passes; upkeep of the landing comes with some of its commits
+POINTS = {
+    "land": (
+        *_both("consume", "chunk", "normalise", "create", "file", "write", "rename", "commit"),
+        *_both("upkeep", "merge", "checkpoint", "delete", "mirror"),
+        HALF,
+    ),
+    "materialise": (*_both("put", "write", "rename", "record", "delete"), HALF),
+    "compact": (
+        *_both("merge", "file", "write", "rename", "commit", "upkeep", "checkpoint"),
+        HALF,
+    ),
+    "vacuum": _both("delete"),
+}
 # calls of which a child makes one or two
-RARE = ("create", "mirror", "checkpoint", "merge")
+RARE = ("create", "mirror", "checkpoint", "merge", "upkeep")
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,7 @@ class Trap:
         self._around(DataFiles, "_write", "file")
         self._around(landing.Landing, "_create", "create")
         self._around(landing.Landing, "_commit", "commit")
+        self._around(landing.Landing, "_after_commit", "upkeep")
         self._around(landing, "merge", "merge")
         self._around(DeltaTable, "create_checkpoint", "checkpoint")
 
