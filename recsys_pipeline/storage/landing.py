@@ -286,14 +286,17 @@ class Landing:
 
         try:
             return DeltaTable(self.uri) if version is None else open_version(self.uri, version)
-        except TableNotFoundError:
-            if version is None:
-                return None
-            problem = "does not exist"
         except DeltaError as error:
+            # a version before the log's first is reported as a table that is not there
+            absent = isinstance(error, TableNotFoundError) and (
+                version is None or self._open() is None
+            )
             if version is None:
+                if absent:
+                    return None
                 raise
-            problem = f"has no version {version} ({str(error).splitlines()[0]})"
+            said = str(error).splitlines()[0]
+            problem = "does not exist" if absent else f"has no version {version} ({said})"
         raise LandingError(self.uri, problem, "Read its latest version")
 
     def _reopen(self) -> DeltaTable:

@@ -92,12 +92,10 @@ def open_version(uri: str, version: int) -> DeltaTable:
         DeltaError: There is no such version, or no longer.
     """
     from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError, TableNotFoundError
+    from deltalake.exceptions import DeltaError
 
     try:
         return DeltaTable(uri, version=version)
-    except TableNotFoundError:
-        raise
     except DeltaError as error:
         try:
             return DeltaTable(f"{uri}/{segment_folder(version)}", version=version)
@@ -165,7 +163,7 @@ def shorten(store: ObjectStore, table: str, latest: int) -> int:
     moved = [version for version in jsons if version < cut]
     copies = [(log_file(table, version), history_file(table, version)) for version in moved]
     for start in range(oldest + -oldest % SEGMENT, cut, SEGMENT):
-        copies += _base(table, start, checkpoints) if start else []
+        copies += _base(table, start, oldest, checkpoints) if start else []
     with ThreadPoolExecutor(WORKERS) as pool:
         for done in [pool.submit(_copy, store, *paths) for paths in copies]:
             done.result()
@@ -176,18 +174,19 @@ def shorten(store: ObjectStore, table: str, latest: int) -> int:
     return cut
 
 
-def _base(table: str, start: int, checkpoints: list[int]) -> list[tuple[str, str]]:
+def _base(table: str, start: int, oldest: int, checkpoints: list[int]) -> list[tuple[str, str]]:
     """Return what a segment needs from before its first version, as (path, path in the history).
 
     That is the checkpoint of that version; or, where its writer died, the one before and the commits
-    between the two.
+    between the two; or, before the first checkpoint, every commit.
     """
     before = [version for version in checkpoints if version <= start]
-    if not before:
+    if not before and oldest:
         return []  # moved by a process that died before it had removed them all
+    base = before[-1] if before else -1
+    paths = [(version, "json") for version in range(base + 1, start)]
+    paths += [(base, "checkpoint.parquet")] if before else []
     folder = f"{table}/{segment_folder(start)}"
-    paths = [(v, "json") for v in range(before[-1] + 1, start)]
-    paths.append((before[-1], "checkpoint.parquet"))
     return [(log_file(table, *path), log_file(folder, *path)) for path in paths]
 
 

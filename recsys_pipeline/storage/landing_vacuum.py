@@ -112,8 +112,7 @@ def sweep(
     else:
         until = datetime.fromtimestamp(before / 1_000, UTC).date()
         days = {*live["partition.date"].unique(), *then["partition.date"].unique()}
-        chosen = _chosen(min(days, default=until), until, turn)
-        folders = [f"{table}/date={day}" for day in chosen]
+        folders = [f"{table}/date={day}" for day in _chosen(days, until, turn)]
     found = (path for folder in folders for path in store.list(folder))
     lost = [path for path in found if _is_lost(path.removeprefix(f"{table}/"), kept, before)]
     _delete(store, lost[:SWEPT_FILES])
@@ -133,11 +132,12 @@ def _aged(store: ObjectStore, table: str, low: int, high: int) -> tuple[int, int
     return found
 
 
-def _chosen(first: date, until: date, turn: int) -> list[date]:
-    """Return a turn's days of those from the first up to the last, without it."""
-    count = (until - first).days
-    days = range(turn * SWEPT_DAYS, turn * SWEPT_DAYS + min(count, SWEPT_DAYS))
-    return [first + timedelta(days=day % count) for day in days]
+def _chosen(landed: set[date], until: date, turn: int) -> list[date]:
+    """Return a turn's days of those from the first landed to the last that is before `until`."""
+    days = sorted(day for day in landed if day < until)
+    count = (days[-1] - days[0]).days + 1 if days else 0
+    numbers = range(turn * SWEPT_DAYS, turn * SWEPT_DAYS + min(count, SWEPT_DAYS))
+    return [days[0] + timedelta(days=number % count) for number in numbers]
 
 
 def _is_lost(path: str, kept: set[str], before: int) -> bool:
