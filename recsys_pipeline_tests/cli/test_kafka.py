@@ -21,6 +21,7 @@ def stream(mock_broker, topic, use_root, tmp_path):  # noqa: F811
         kafka_interactions_topic=topic("events"),
         kafka_items_topic=topic("items"),
         kafka_topic_ids="false",
+        kafka_timeout_seconds=3,
     )
     mock_broker.create_topic(settings.kafka_interactions_topic, 2)
     mock_broker.create_topic(settings.kafka_items_topic, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys_pipeline.ingestion.readers.flat_objects import FEWEST, flat_objects
@@ -62,6 +62,7 @@ def read(blocks):
 
 
 @settings(max_examples=300)
+@example([*PLAIN, b'{"":""}'])
 @given(texts())
 def test_both_readers_agree(values):
     positions = list(range(10, 10 + len(values)))

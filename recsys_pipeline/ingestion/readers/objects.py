@@ -55,9 +55,9 @@ def object_blocks(
 
 
 def _flat_block(rows: pl.DataFrame, positions: pl.Series, consumed: int) -> Block:
-    there = [column for column in rows if column.null_count() < len(column)]
+    absent = [column.name for column in rows if column.null_count() == len(column)]
     nothing = unreadable_frame([])
-    return Block(pl.DataFrame(there), positions, nothing, complete=False, consumed=consumed)
+    return Block(rows.drop(absent), positions, nothing, complete=False, consumed=consumed)
 
 
 def _any_objects(
