@@ -63,6 +63,7 @@ def read(blocks):
 
 @settings(max_examples=300)
 @example([*PLAIN, b'{"":""}'])
+@example([*PLAIN, b'{"a":1.5e-07}'])
 @given(texts())
 def test_both_readers_agree(values):
     positions = list(range(10, 10 + len(values)))

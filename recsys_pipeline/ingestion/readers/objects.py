@@ -160,9 +160,16 @@ def _column(values: Sequence[Any]) -> pl.Series:
     types = set(map(type, values)) - {type(None)}
     if types <= {str}:
         return pl.Series(values, dtype=pl.String)
+    if float not in types:
+        return pl.Series([_text(v) for v in values], dtype=pl.String)
+    # a number's text must not depend on what else is in its column
+    reals = [v if type(v) is float else None for v in values]
+    numbers = pl.Series("numbers", reals, dtype=pl.Float64).cast(pl.String)
     if types == {float}:
-        return pl.Series(values, dtype=pl.Float64).cast(pl.String)
-    return pl.Series([_text(v) for v in values], dtype=pl.String)
+        return numbers
+    others = [None if type(v) is float else _text(v) for v in values]
+    texts = pl.DataFrame([numbers, pl.Series("others", others, dtype=pl.String)])
+    return texts.select(pl.coalesce("numbers", "others")).to_series()
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401  # any JSON value
