@@ -49,59 +49,79 @@ def stream(number: int, per_day: int, offset: int, app_id: str) -> pl.DataFrame:
     return pl.DataFrame({name: known.get(name, [None] * rows) for name in schema}, schema=schema)
 
 
+class Stream:
+    """Commits to a table one after the other, each by a `Landing` of its own."""
+
+    def __init__(self, root: str, per_day: int) -> None:
+        self.root = root
+        self.per_day = per_day
+        self.rows = 0
+        self.times: list[float] = []  # milliseconds
+        self._offsets: dict[str, int] = {}
+
+    def commit(self) -> None:
+        """Land the rows of the next commit: open, check the offset, write, commit, upkeep."""
+        number = len(self.times)
+        app_id = f"kafka/cluster/events/topic/{number % PARTITIONS}"
+        after = self._offsets.get(app_id)
+        frame = stream(number, self.per_day, after or 0, app_id)
+        end = (after or 0) + frame.height
+        began = time.perf_counter()
+        landing = Landing(self.root, "interactions")
+        landing.append_offsets(frame, app_id=app_id, after=after, end=end)
+        self.times.append((time.perf_counter() - began) * 1_000)
+        self._offsets[app_id] = end
+        self.rows += frame.height
+
+    def last(self) -> str:
+        """Return median, 99th percentile and largest of the last `WINDOW` commits."""
+        window = sorted(self.times[-WINDOW:])
+        return f"{window[WINDOW // 2]:6.1f} | {window[WINDOW * 99 // 100 - 1]:6.1f} | {window[-1]:6.0f}"
+
+
 def main() -> None:
-    """Commit, and print a line per window."""
+    """Commit, and print a line now and then."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--commits", type=int, default=100_000)
     parser.add_argument("--every", type=int, default=10_000, help="commits between two lines")
-    parser.add_argument("--per-day", type=int, default=10_000, help="commits per day of events")
+    parser.add_argument("--per-day", type=int, default=20_000, help="commits per day of events")
     parser.add_argument("--root", help="storage root; a temporary folder by default")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure(options.root or folder, options.commits, options.every, options.per_day)
+        grown = Stream(f"{options.root or folder}/grown", options.per_day)
+        say("| commits | p50 ms | p99 ms | max ms | new p50 | new p99 | new max | files | logs |")
+        say("|--------:|-------:|-------:|-------:|--------:|--------:|--------:|------:|-----:|")
+        for done in range(WINDOW, options.commits + 1, WINDOW):
+            told = done == WINDOW or done % options.every == 0
+            # the machine's mood is in both, as their commits take turns
+            new = Stream(f"{options.root or folder}/new-{done}", options.per_day) if told else None
+            for _ in range(WINDOW):
+                grown.commit()
+                if new is not None:
+                    new.commit()
+            if new is not None:
+                say(f"| {done:7,} | {grown.last()} | {new.last()} | {files(grown.root)} |")
+        mean = sum(grown.times) / len(grown.times)
+        say(f"\n{sum(grown.times) / 60_000:.0f} minutes, {mean:.1f} ms a commit, upkeep included")
+        say(f"{grown.rows:,} rows were sent, {read(grown.root):,} are read")
 
 
-def measure(root: str, commits: int, every: int, per_day: int) -> None:
-    """Make the commits one after the other, each by a `Landing` of its own."""
-    offsets: dict[str, int] = {}
-    rows = 0
-    block: list[float] = []
-    print("|  commits | p50 ms | p99 ms | max ms | mean ms since | live files | log files |")  # noqa: T201
-    print("|---------:|-------:|-------:|-------:|--------------:|-----------:|----------:|")  # noqa: T201
-    for number in range(commits):
-        app_id = f"kafka/cluster/events/topic/{number % PARTITIONS}"
-        frame = stream(number, per_day, offsets.get(app_id, 0), app_id)
-        end = offsets.get(app_id, 0) + frame.height
-        began = time.perf_counter()
-        Landing(root, "interactions").append_offsets(
-            frame, app_id=app_id, after=offsets.get(app_id), end=end
-        )
-        block.append((time.perf_counter() - began) * 1_000)
-        offsets[app_id] = end
-        rows += frame.height
-        done = number + 1
-        if done in (WINDOW, commits) or done % every == 0:
-            tell(root, done, block)
-            block = []
-    landing = Landing(root, "interactions")
-    landed = sum(one.rows for one in landing.snapshot().content().values())
-    read = landing.snapshot().scan().select(pl.len()).collect(engine="streaming").item()
-    print(f"\n{rows:,} rows were sent, {landed:,} are told by the log, {read:,} are read")  # noqa: T201
-
-
-def tell(root: str, done: int, block: list[float]) -> None:
-    """Print the line of the last `WINDOW` commits of a block."""
-    window = sorted(block[-WINDOW:])
+def files(root: str) -> str:
+    """Return the number of live files, and of files in the log."""
     landing = Landing(root, "interactions")
     live = live_files(DeltaTable(landing.uri)).height
-    log = len(landing.store.list("raw_interactions/_delta_log"))
-    p50, p99 = window[len(window) // 2], window[max(len(window) * 99 // 100 - 1, 0)]
-    mean = sum(block) / len(block)
-    print(  # noqa: T201
-        f"| {done:>8,} | {p50:>6.1f} | {p99:>6.1f} | {window[-1]:>6.0f} | {mean:>13.1f} "
-        f"| {live:>10,} | {log:>9,} |",
-        flush=True,
-    )
+    return f"{live:5,} | {len(landing.store.list('raw_interactions/_delta_log')):4,}"
+
+
+def read(root: str) -> int:
+    """Return the number of rows in the table."""
+    rows = Landing(root, "interactions").snapshot().scan().select(pl.len())
+    return int(rows.collect(engine="streaming").item())
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)  # noqa: T201
 
 
 EMPTY = pl.DataFrame(
