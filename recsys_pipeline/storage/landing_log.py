@@ -69,7 +69,7 @@ def committed_at(commit: bytes) -> int | None:
 
 
 def latest_version(store: ObjectStore, table: str, known: int) -> int:
-    """Return the latest version, or one that is at least 64 versions after a known one."""
+    """Return the latest version, or the one that is 64 versions after a known one."""
     last = known
     while last < known + _CHUNK and store.identity(log_file(table, last + 1)) is not None:
         last += 1

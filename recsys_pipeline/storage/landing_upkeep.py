@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT = 20  # versions between two checkpoints: what an open reads one by one
 ROUND = 200  # versions between two rounds of compaction, removal of logs and vacuum
-UPLOADED = (
-    8  # files that uploads must have in a (day, tenant) to be merged: content() reads them then
-)
+# fewest files of uploads that are merged: content() must read what has rows of several batches
+UPLOADED = 8
 MERGED_FILES = 2_000  # files merged per round
 MERGED_BYTES = 64 * 2**20  # and their size
 
@@ -37,7 +36,7 @@ def upkeep(landing: Landing, version: int) -> None:
         version: The version on which the commit was made; it is not the latest any more.
     """
     table = TABLES[landing.kind]
-    latest = latest_version(landing.store, table, version)
+    latest = latest_version(landing.store, table, version + 1)
     # one version before the others, so that the checkpoint that follows has the merged files
     if _passed(version + 1, latest + 1, ROUND):
         _compact(landing)

@@ -100,10 +100,12 @@ def sweep(
     """
     begin, latest = versions
     oldest = oldest_version(store, table, begin)
-    aged = _aged(store, table, oldest, latest)
-    if aged is None:
+    version = _aged(store, table, oldest, latest)
+    if version is not None and version < begin:
+        version -= version % SEGMENT  # it opens with one checkpoint, and no commit to read
+    at = None if version is None else _at(store, table, version)
+    if version is None or at is None:
         return
-    version, at = aged
     before = at - _milliseconds(STAGED)
     then = live_files(open_version(store.uri(table), version))
     kept = {*live["path"], *then["path"]}
@@ -118,18 +120,22 @@ def sweep(
     _delete(store, lost[:SWEPT_FILES])
 
 
-def _aged(store: ObjectStore, table: str, low: int, high: int) -> tuple[int, int] | None:
-    """Return the newest version that was committed more than `RETAINED` ago, and when."""
+def _aged(store: ObjectStore, table: str, low: int, high: int) -> int | None:
+    """Return the newest version of a range that was committed more than `RETAINED` ago."""
     until = _now() - _milliseconds(RETAINED)
     found = None
     while low <= high:
         middle = (low + high) // 2
-        at = committed_at(read_commit(store, table, middle) or b"")
+        at = _at(store, table, middle)
         if at is not None and at < until:
-            found, low = (middle, at), middle + 1
+            found, low = middle, middle + 1
         else:
             high = middle - 1
     return found
+
+
+def _at(store: ObjectStore, table: str, version: int) -> int | None:
+    return committed_at(read_commit(store, table, version) or b"")
 
 
 def _chosen(landed: set[date], until: date, turn: int) -> list[date]:

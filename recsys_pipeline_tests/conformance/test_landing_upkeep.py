@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import uuid
 from datetime import timedelta
 
+import polars as pl
 import pytest
 from deltalake import DeltaTable, Transaction
 
@@ -125,6 +127,20 @@ def test_app_transactions_outlive_the_log(landing):
     assert snapshot.sequence("beta", "beta1") == 1
     assert snapshot.is_retracted("acme1-1")
     assert not landing.append([rows("acme0-1", [9])], tenant="acme", key="acme0", sequence=1)
+
+
+def test_a_checkpoint_has_live_files_and_app_transactions_and_no_removals(landing):
+    """Removals of a week would be read at every open."""
+    uploads(landing, 2)
+    stream(landing, 0, 90)
+    landing.compact()
+    latest = listed(landing.store, TABLE)[1][-1]
+    data = landing.store.read(log_file(TABLE, latest, "checkpoint.parquet"))
+    found = pl.read_parquet(io.BytesIO(data))
+    assert found["remove"].is_null().all()
+    assert found["add"].drop_nulls().len() == landing.snapshot(latest)._live.height
+    names = {one["appId"] for one in found["txn"].drop_nulls()}
+    assert {app_id(0), "layout", "upload/acme/acme1", "retract/beta1-1"} <= names
 
 
 def test_a_table_and_a_snapshot_from_before_the_log_moved(landing):
