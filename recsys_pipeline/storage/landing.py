@@ -20,10 +20,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from recsys_pipeline.errors import ContractError, LandingError, OffsetError
-from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.storage.delta_files import (
-    CONFIGURATION,
-    PARTITIONS,
     DataFiles,
     compactable,
     live_files,
@@ -33,8 +30,6 @@ from recsys_pipeline.storage.delta_files import (
 )
 from recsys_pipeline.storage.landing_log import (
     commits,
-    is_moved,
-    open_version,
     transaction_version,
 )
 from recsys_pipeline.storage.landing_snapshot import (
@@ -46,7 +41,7 @@ from recsys_pipeline.storage.landing_snapshot import (
     retraction_id,
     upload_id,
 )
-from recsys_pipeline.storage.objects import open_store
+from recsys_pipeline.storage.landing_table import ATTEMPTS, LandingTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,30 +50,14 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable, Transaction
 
 BUFFER_BYTES = 128 * 2**20
-ATTEMPTS = 20
 BINS = 256  # compacted files per commit: what a conflict makes again
 LAYOUT = "layout"
+
 log = logging.getLogger(__name__)
 
 
-class Landing:
-    """The landing table of one kind under a storage root.
-
-    Args:
-        root: A local folder or `s3://bucket/prefix`.
-        kind: `interactions` or `items`.
-
-    Raises:
-        LandingError: The root has a `%` in its path.
-    """
-
-    def __init__(self, root: str, kind: Kind) -> None:
-        self.kind: Kind = kind
-        self.store = open_store(root)
-        self.uri = self.store.uri(TABLES[kind])
-        if "%" in self.uri:
-            raise LandingError(root, "has a % in its path, which Delta would decode", "Move it")
-        self._schema = frame_schema(MODELS[kind])
+class Landing(LandingTable):
+    """The landing table of one kind under a storage root."""
 
     def snapshot(self, version: int | None = None) -> LandingSnapshot:
         """Pin a version of the table, the latest by default; -1 is the table before it exists.
@@ -280,77 +259,6 @@ class Landing:
             found |= touched(commit)
         return found
 
-    def _open(self, version: int | None = None) -> DeltaTable | None:
-        from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError, TableNotFoundError
-
-        try:
-            return DeltaTable(self.uri) if version is None else open_version(self.uri, version)
-        except DeltaError as error:
-            # a version before the log's first is reported as a table that is not there
-            absent = isinstance(error, TableNotFoundError) and (
-                version is None or self._open() is None
-            )
-            if version is None:
-                if absent:
-                    return None
-                raise
-            said = str(error).splitlines()[0]
-            problem = "does not exist" if absent else f"has no version {version} ({said})"
-        raise LandingError(self.uri, problem, "Read its latest version")
-
-    def _reopen(self) -> DeltaTable:
-        table = self._open()
-        if table is None:
-            raise LandingError(self.uri, "does not exist", "Ingest something first")
-        return table
-
-    def _create(self) -> DeltaTable:
-        from deltalake import DeltaTable, Schema
-        from deltalake.exceptions import DeltaError
-
-        arrow = pl.DataFrame(schema=self._schema).to_arrow(compat_level=pl.CompatLevel.oldest())
-        try:
-            return DeltaTable.create(
-                self.uri,
-                schema=Schema.from_arrow(arrow.schema),
-                mode="ignore",
-                partition_by=PARTITIONS,
-                configuration=CONFIGURATION,
-            )
-        except DeltaError:
-            table = self._open()
-            if table is None:
-                raise
-            return table
-
-    def _commit(self, table: DeltaTable, actions: list[Any], transactions: list[Any]) -> bool:
-        """Commit through `table` itself; False when a concurrent commit stands in the way."""
-        from deltalake import CommitProperties, PostCommitHookProperties
-        from deltalake.exceptions import CommitFailedError, DeltaError
-
-        try:
-            table.create_write_transaction(
-                actions,
-                mode="append",
-                schema=table.schema(),
-                partition_by=PARTITIONS,
-                commit_properties=CommitProperties(app_transactions=transactions),
-                # delta-rs would list the log at each commit, and fail one that has been made
-                post_commithook_properties=PostCommitHookProperties(
-                    create_checkpoint=False, cleanup_expired_logs=False
-                ),
-            )
-        except CommitFailedError:
-            return False
-        except DeltaError:
-            # the table was read so long ago that what followed has left the log
-            if not is_moved(self.store, TABLES[self.kind], table.version() + 1):
-                raise
-            return False
-        self._after_commit(table.version())
-        return True
-
     def _after_commit(self, version: int) -> None:
         """Do the upkeep that is due; a failure is told and left to the next, the commit stands.
 
@@ -363,11 +271,6 @@ class Landing:
             upkeep(self, version)
         except Exception:
             log.warning("%s: upkeep failed; a later commit does it", self.uri, exc_info=True)
-
-    def _contended(self) -> LandingError:
-        return LandingError(
-            self.uri, f"lost {ATTEMPTS} commits to concurrent writers", "Run it again"
-        )
 
     def _buffered(self, frames: Iterable[pl.DataFrame], tenant: str) -> Iterator[pl.DataFrame]:
         buffer: list[pl.DataFrame] = []
@@ -383,12 +286,6 @@ class Landing:
                 buffer, size = [], 0
         if buffer:
             yield pl.concat(buffer)
-
-    def _check_rows(self, frame: pl.DataFrame) -> None:
-        if frame.schema != self._schema:
-            raise ContractError(self.uri, f"refuses a frame of {frame.schema}")
-        if frame["date"].has_nulls() or frame["tenant"].has_nulls():
-            raise ContractError(self.uri, "refuses rows without a date or a tenant")
 
     def _removal(self, table: DeltaTable, batch_id: str) -> tuple[int, list[Any]]:
         rewritten = DataFiles(self.store, TABLES[self.kind])

@@ -9,12 +9,14 @@ from collections import Counter
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_pipeline.errors import ContractError, LandingError
 from recsys_pipeline.ingestion import batches
 from recsys_pipeline.storage import landing as landing_module
+from recsys_pipeline.storage import landing_table
 from recsys_pipeline.storage.landing import Landing
 from recsys_pipeline_tests.storage.landing_rows import DAY, RECEIVED, landed, lander, rows
 
@@ -222,3 +224,24 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
     assert peaks[1] < peaks[0] * 1.15, peaks
+
+
+def test_a_commit_written_where_the_log_no_longer_is_counts_for_nothing(tmp_path, monkeypatch):
+    """A process suspended between looking up the next version and writing it."""
+    landing = Landing(str(tmp_path), "interactions")
+    landing.append([rows("first", range(3))], tenant="acme", key="first", sequence=1)
+    monkeypatch.setattr(landing_table, "PAUSE_SECONDS", 0.0)
+    real = DeltaTable.create_write_transaction
+    lost = []
+
+    def unread(self, *args, **more):
+        if not lost:
+            lost.append(1)  # it says that it has succeeded, and no version has it
+            return None
+        return real(self, *args, **more)
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", unread)
+    assert landing.append([rows("b", range(5))], tenant="acme", key="b", sequence=1)
+    assert lost
+    assert landing.sequence("acme", "b") == 1
+    assert landing.snapshot().scan().collect().height == 8
