@@ -13,6 +13,7 @@ from recsys_pipeline.ingestion.kafka_landing import plan, topics
 from recsys_pipeline.kafka.config import is_configured
 from recsys_pipeline.landing_job import kafka_landing
 from recsys_pipeline.sensors.attempts import ATTEMPT_TAG, failures, run_under_way
+from recsys_pipeline.sensors.default_status import DEFAULT_STATUS
 from recsys_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -31,11 +32,7 @@ ANSWER_SECONDS = 8.0
 @dg.sensor(
     job=kafka_landing,
     minimum_interval_seconds=INTERVAL_SECONDS,
-    default_status=(
-        dg.DefaultSensorStatus.RUNNING
-        if is_configured(get_settings())
-        else dg.DefaultSensorStatus.STOPPED
-    ),
+    default_status=DEFAULT_STATUS,
     description=(
         "Requests a landing run for the messages of each topic that have not landed: the exact "
         "offsets from the landed one up to the topic's end. Needs RECSYS_KAFKA_BOOTSTRAP_SERVERS."

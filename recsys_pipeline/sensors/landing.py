@@ -12,10 +12,10 @@ import dagster as dg
 from recsys_pipeline.engines.pending import pending_days
 from recsys_pipeline.errors import LandingError
 from recsys_pipeline.jobs import daily_pipeline
-from recsys_pipeline.kafka.config import is_configured
 from recsys_pipeline.partitions import BRIDGE_DAYS, RANGE_END, RANGE_START, contiguous
 from recsys_pipeline.resources.pipeline import open_view
 from recsys_pipeline.sensors.attempts import ATTEMPT_TAG, failures, run_under_way
+from recsys_pipeline.sensors.default_status import DEFAULT_STATUS
 from recsys_pipeline.settings import get_settings
 from recsys_pipeline.storage.landing import TABLES, Landing
 
@@ -45,11 +45,7 @@ class Seen:
 @dg.sensor(
     job=daily_pipeline,
     minimum_interval_seconds=INTERVAL_SECONDS,
-    default_status=(
-        dg.DefaultSensorStatus.RUNNING
-        if is_configured(get_settings())
-        else dg.DefaultSensorStatus.STOPPED
-    ),
+    default_status=DEFAULT_STATUS,
     description=(
         "Runs the days that newly landed rows touch, late days included, as few ranges: one "
         "request at a time, so that a steady stream makes few runs. Compaction triggers nothing."

@@ -5,6 +5,7 @@ import dagster as dg
 from recsys_pipeline.engines.notices import send_notices
 from recsys_pipeline.errors import RecsysError
 from recsys_pipeline.kafka.config import is_configured
+from recsys_pipeline.sensors.default_status import DEFAULT_STATUS
 from recsys_pipeline.settings import get_settings
 from recsys_pipeline.storage.objects import open_store
 
@@ -13,11 +14,7 @@ INTERVAL_SECONDS = 30
 
 @dg.sensor(
     minimum_interval_seconds=INTERVAL_SECONDS,
-    default_status=(
-        dg.DefaultSensorStatus.RUNNING
-        if is_configured(get_settings())
-        else dg.DefaultSensorStatus.STOPPED
-    ),
+    default_status=DEFAULT_STATUS,
     description=(
         "Sends the notices of published features and samples that their own run has not sent. "
         "Requests no run."
