@@ -40,7 +40,7 @@ POINTS = {
     "vacuum": _both("delete"),
 }
 # calls of which a child makes one or two
-RARE = ("create", "mirror", "checkpoint", "merge", "upkeep")
+RARE = ("create", "mirror", "checkpoint", "merge", "upkeep", "delete")
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class Schedule:
         chosen = self._rng.choices(
             [self._tick, self._again, self._at_once, self._outage, self._materialise,
              self._compact, self._vacuum, self._wrong_range, self._produce],
-            [26, 6, 12, 5, 18, 6, 4, 5, 10],
+            [26, 6, 12, 5, 18, 7, 3, 5, 10],
             k=self._rng.randint(2, 4),
         )  # fmt: skip
         return [self._tick, *chosen]
@@ -196,7 +196,12 @@ class Schedule:
         self._ended(self._run("materialise", None, self._choose("materialise")))
 
     def _compact(self) -> None:
+        """After a landing, so that there is something to merge; at times a week goes by then."""
+        self._produce("interactions")
+        self._ended(self._run("land", self._plan("interactions"), None))
         self._ended(self._run("compact", None, self._choose("compact")))
+        if self._rng.random() < 0.4:
+            self._vacuum()
 
     def _vacuum(self) -> None:
         """As a week later: only alone, since every other child has begun before that week."""
@@ -253,9 +258,12 @@ class Schedule:
         if chance < 0.25:
             return None
         if chance < 0.35:
-            return Kill(MOMENT, self._rng.randint(1, 400))
+            return Kill(
+                MOMENT, self._rng.randint(1, 400 if work in {"land", "materialise"} else 80)
+            )
         point = self._rng.choice(POINTS[work])
-        hits = [1, 1, 2] if point.startswith(RARE) else [1, 1, 2, 2, 3, 4, 6]
+        is_rare = point.startswith(RARE) or work in {"compact", "vacuum"}
+        hits = [1, 1, 2] if is_rare else [1, 1, 2, 2, 3, 4, 6]
         return Kill(point, self._rng.choice(hits))
 
     def _run(
