@@ -63,9 +63,7 @@ def test_a_new_topic_starts_where_the_setting_says():
 
 
 def test_a_partition_added_to_a_landed_topic_starts_at_its_first_offset():
-    plan = plan_ranges(
-        state({0: (0, 5), 1: (0, 4)}), {0: 5, 1: None}, messages=99, start="latest"
-    )
+    plan = plan_ranges(state({0: (0, 5), 1: (0, 4)}), {0: 5, 1: None}, messages=99, start="latest")
     assert plan.ranges == (OffsetRange(1, 0, 4, None),)
 
 
