@@ -21,18 +21,19 @@ def check_kafka(settings: Settings, seconds: float = KAFKA_SECONDS) -> Finding:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
+    from recsys_pipeline.kafka.config import client_config, reason
+
     silent = logging.getLogger("recsys_pipeline.doctor.kafka")
     silent.addHandler(logging.NullHandler())
     silent.propagate = False
     try:
-        client = AdminClient({"bootstrap.servers": servers}, logger=silent)
+        client = AdminClient(client_config(settings), logger=silent)
         cluster = client.list_topics(timeout=seconds)
     except KafkaException as error:
-        reason = error.args[0].str() if error.args else "no answer"
         return Finding(
             "kafka",
             "wrong",
-            f"{servers}: {reason} (waited {seconds:g} s at most)",
+            f"{servers}: {reason(error)} (waited {seconds:g} s at most)",
             "Start the broker, or mend or unset RECSYS_KAFKA_BOOTSTRAP_SERVERS",
         )
     return Finding("kafka", "ok", f"{servers}, {len(cluster.brokers)} broker(s)")
