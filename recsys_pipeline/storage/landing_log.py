@@ -5,13 +5,16 @@ in `_history/<n>/_delta_log`, `SEGMENT` versions a folder, with the checkpoint t
 builds on. Such a folder is a Delta log by itself. Its paths are relative to the landing table.
 
 Whatever is moved is written to the history before it leaves the log. A process that dies between
-the two leaves it in both, and a later one moves it again.
+the two leaves it in both, and a later one moves it again. What the history has is never replaced: a
+writer that was suspended may put a commit into the log under a version that has left it. Nothing
+reads that one, and its writer lands it again.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from recsys_pipeline.storage.objects import ObjectStore
 
 KEPT = 200  # latest commits in `_delta_log`: far more than an open or a commit looks back
+# age from which a commit is moved: a writer that took a third of it looks whether its commit stands
+SETTLED_SECONDS = 15
 SEGMENT = 1_000  # versions per folder of the history; names are made of it, so it must not change
 MOVED = 1_000  # commits moved per call
 WORKERS = 8  # requests at once: each is mostly waiting on S3
@@ -46,9 +51,14 @@ def history_file(table: str, version: int) -> str:
 
 
 def read_commit(store: ObjectStore, table: str, version: int) -> bytes | None:
-    """Read a version's commit from the log or the history; None where it is in neither."""
-    found = store.read(log_file(table, version))
-    return store.read(history_file(table, version)) if found is None else found
+    """Read a version's commit from the history or the log; None where it is in neither."""
+    history = history_file(table, version)
+    # the history last too, as the commit may move between the first two
+    for path in (history, log_file(table, version), history):
+        found = store.read(path)
+        if found is not None:
+            return found
+    return None
 
 
 def commits(store: ObjectStore, table: str, first: int, last: int) -> Iterator[bytes | None]:
@@ -142,9 +152,9 @@ def listed(store: ObjectStore, table: str) -> tuple[list[int], list[int]]:
 
 
 def shorten(store: ObjectStore, table: str, latest: int) -> int:
-    """Move commits before the latest `KEPT` to the history, at most about `MOVED` of them.
+    """Move old commits to the history, at most about `MOVED` of them.
 
-    The log then begins at a checkpoint, so that it opens at each version that it still has.
+    The latest `KEPT` stay, and those younger than `SETTLED_SECONDS`. The log then begins at a checkpoint, so that it opens at each version that it still has.
 
     Args:
         store: Store of the table.
@@ -157,9 +167,12 @@ def shorten(store: ObjectStore, table: str, latest: int) -> int:
     jsons, checkpoints = listed(store, table)
     oldest = min([*jsons[:1], *checkpoints[:1]])
     cuts = [version for version in checkpoints if oldest < version <= latest - KEPT]
+    cuts = [version for version in cuts if version <= oldest + MOVED] or cuts[:1]
+    while cuts and not _is_settled(store, table, cuts[-1]):
+        cuts.pop()
     if not cuts:
         return oldest
-    cut = max((version for version in cuts if version <= oldest + MOVED), default=cuts[0])
+    cut = cuts[-1]
     moved = [version for version in jsons if version < cut]
     copies = [(log_file(table, version), history_file(table, version)) for version in moved]
     for start in range(oldest + -oldest % SEGMENT, cut, SEGMENT):
@@ -190,7 +203,13 @@ def _base(table: str, start: int, oldest: int, checkpoints: list[int]) -> list[t
     return [(log_file(table, *path), log_file(folder, *path)) for path in paths]
 
 
+def _is_settled(store: ObjectStore, table: str, version: int) -> bool:
+    at = committed_at(store.read(log_file(table, version)) or b"")
+    return at is not None and at <= (time.time() - SETTLED_SECONDS) * 1_000
+
+
 def _copy(store: ObjectStore, source: str, target: str) -> None:
-    data = store.read(source)
-    if data is not None:  # else another process has moved it
-        store.write(target, data)
+    if store.identity(target) is None:
+        data = store.read(source)
+        if data is not None:  # else another process has moved it
+            store.write(target, data)

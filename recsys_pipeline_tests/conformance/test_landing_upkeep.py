@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable, Transaction
 
 from recsys_pipeline.errors import LandingError
-from recsys_pipeline.storage import landing_upkeep, landing_vacuum
+from recsys_pipeline.storage import landing_log, landing_upkeep, landing_vacuum
 from recsys_pipeline.storage.delta_files import DataFiles, live_files
 from recsys_pipeline.storage.landing import Landing
 from recsys_pipeline.storage.landing_log import history_file, listed, log_file, shorten
@@ -302,6 +302,44 @@ def test_a_table_from_before_upkeep_is_brought_in_order(landing):
     for version in range(landing.snapshot().version + 1):
         assert landing.snapshot(version).version == version
     assert landed(landing) == expected(1, 150, 0)
+
+
+def test_a_commit_under_a_version_that_has_left_the_log_harms_nothing(landing, monkeypatch):
+    """Its writer was suspended before it wrote it; see `LandingTable._is_seen`."""
+    states = recorded(landing, monkeypatch, lambda: stream(landing, 0, 60))
+    changes = {version: landing.changes(version) for version in states}
+    begin = listed(landing.store, TABLE)[0][0]
+    real = landing.store.read(log_file(TABLE, begin))
+    late = real.replace(b"2025-01-0", b"1999-01-0")
+    assert late != real
+    for version in (0, 3, begin - 1):
+        landing.store.write(log_file(TABLE, version), late)
+    stray = landing.snapshot().version
+
+    def check() -> None:
+        for version, then in states.items():
+            assert state(landing.snapshot(version)) == then
+        assert {v: landing.changes(v) for v in states if v < stray} == {
+            version: found | landing.changes(stray)
+            for version, found in changes.items()
+            if version < stray
+        }
+
+    check()
+    stream(landing, 0, 120)
+    check()
+    assert listed(landing.store, TABLE)[0][0] > begin
+    assert landed(landing) == expected(1, 120, 0)
+
+
+def test_young_commits_stay_in_the_log(landing, monkeypatch):
+    monkeypatch.setattr(landing_log, "SETTLED_SECONDS", 3600)
+    stream(landing, 0, 60)
+    assert listed(landing.store, TABLE)[0][0] == 0
+    monkeypatch.setattr(landing_log, "SETTLED_SECONDS", 0)
+    stream(landing, 0, 75)
+    assert listed(landing.store, TABLE)[0][0] > 0
+    assert landed(landing) == expected(1, 75, 0)
 
 
 def test_two_at_once_move_the_same_commits(landing, monkeypatch):

@@ -9,7 +9,12 @@ if TYPE_CHECKING:
 
 # SEGMENT is in names of files: every process of a schedule has the same
 SMALL = {
-    "recsys_pipeline.storage.landing_log": {"KEPT": 4, "SEGMENT": 8, "MOVED": 8},
+    "recsys_pipeline.storage.landing_log": {
+        "KEPT": 4,
+        "SETTLED_SECONDS": 0,
+        "SEGMENT": 8,
+        "MOVED": 8,
+    },
     "recsys_pipeline.storage.landing_upkeep": {"CHECKPOINT": 2, "ROUND": 4, "UPLOADED": 3},
     "recsys_pipeline.storage.landing_vacuum": {"SEGMENT": 8},
     # how long is waited for more messages than there are

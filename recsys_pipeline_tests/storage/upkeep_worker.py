@@ -13,7 +13,10 @@ from recsys_pipeline.storage.local_store import LocalStore
 from recsys_pipeline_tests.storage.landing_rows import rows
 
 ROWS = 3  # of a Kafka commit
-SMALL = {"CHECKPOINT": 2, "ROUND": 4, "KEPT": 4, "MOVED": 8, "SEGMENT": 8, "UPLOADED": 3}
+SMALL = {
+    "CHECKPOINT": 2, "ROUND": 4, "UPLOADED": 3,
+    "KEPT": 4, "SETTLED_SECONDS": 0, "MOVED": 8, "SEGMENT": 8,
+}  # fmt: skip
 
 
 def shrink(put, **more) -> None:
