@@ -34,7 +34,9 @@ def main(words: list[str] | None = None) -> int:
     for name in [asked.suite] if asked.suite else SUITES:
         began = time.monotonic()
         totals.append(run_suite(name, seeds, asked.jobs, _say, asked.broken))
-        _say(f"{name}: {time.monotonic() - began:.0f} s")
+        failed = totals[-1].failed
+        words = f", {failed} schedules could not be carried out" if failed else ""
+        _say(f"{name}: {time.monotonic() - began:.0f} s{words}")
     for total in totals:
         _say(str(total))
     return 0 if all(total.clean for total in totals) else 1

@@ -6,6 +6,7 @@ import multiprocessing
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from recsys_pipeline_tests.faults.children import small_pools
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from recsys_pipeline_tests.faults.comparison import Fault
 
 KINDS = ("lost", "doubled", "torn")
+TOLD = 200  # schedules between two lines of progress
 
 
 @dataclass
@@ -65,7 +67,7 @@ def run_suite(
         The sum.
     """
     total = Total(name)
-    # not the forkserver of the children: it has Polars and librdkafka, which these use
+    # not forked from a server as children are: a worker compares with Polars and asks the broker
     context = multiprocessing.get_context("spawn")
     workers = []
     for number in range(min(jobs, len(seeds))):
@@ -77,13 +79,15 @@ def run_suite(
         workers.append((worker, ours))
     open_pipes = {pipe for _, pipe in workers}
     while open_pipes:
-        for pipe in multiprocessing.connection.wait(open_pipes):
+        for pipe in wait(open_pipes):
             try:
                 seed, faults, words = pipe.recv()
             except EOFError:
                 open_pipes.discard(pipe)
                 continue
             _note(total, seed, faults, words, say)
+            if faults is not None and total.schedules % TOLD == 0:
+                say(f"so far: {total}")
     for worker, _ in workers:
         worker.join()
     total.failed = len(seeds) - total.schedules

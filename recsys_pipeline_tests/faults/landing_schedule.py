@@ -185,11 +185,13 @@ class Schedule:
         child = self._run("land", planned, point, stops=True)
         if child.stopped():
             self._broker.down()
-            child.go()
-            # sooner or later than the run gives up; librdkafka's commit of the copied offsets
-            # would wait for a minute
-            child.wait(self._rng.choice([0.0, 0.3, 2 * OUTAGE_SECONDS]))
-            self._broker.up()
+            try:
+                child.go()
+                # sooner or later than the run gives up; librdkafka's commit of the copied offsets
+                # would wait for a minute
+                child.wait(self._rng.choice([0.0, 0.3, 2 * OUTAGE_SECONDS]))
+            finally:
+                self._broker.up()
         self._ended(child, {"KafkaError"})
 
     def _materialise(self) -> None:
