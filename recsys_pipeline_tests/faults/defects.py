@@ -61,6 +61,23 @@ def tears_files() -> None:
     LocalStore.put_file = torn
 
 
+def publishes_less() -> None:
+    """Each published file lacks a row, and its record knows nothing of it."""
+    from dataclasses import replace
+
+    from recsys_pipeline.storage.parquet_store import ParquetStore
+
+    switch = ParquetStore._switch
+
+    def less(store: ParquetStore, *args: Any) -> Any:
+        *where, content, pin, old = args
+        if content.frame is not None and content.frame.height > 1:
+            content = replace(content, frame=content.frame.head(-1))
+        return switch(store, *where, content, pin, old)
+
+    ParquetStore._switch = less
+
+
 def ignores_offsets() -> None:
     """A range is landed wherever it begins."""
     from recsys_pipeline.storage import landing
@@ -82,6 +99,7 @@ DEFECTS: dict[str, Callable[[], None]] = {
         drops_chunks,
         offset_apart,
         tears_files,
+        publishes_less,
         ignores_offsets,
         refuses_everything,
     )

@@ -70,6 +70,7 @@ def test_random_schedules(suite, seed):
         ("offset_apart", "land", Kill("upkeep.after"), "doubled"),
         pytest.param("tears_files", "land", None, "torn", marks=pytest.mark.slow),
         ("tears_files", "materialise", None, "torn"),
+        ("publishes_less", "materialise", None, "lost"),
     ],
 )
 def test_a_defect_is_found(suite, broken, work, kill, kind):
