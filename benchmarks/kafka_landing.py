@@ -126,7 +126,9 @@ def main() -> None:
                 rates["counted"].append(count / counted(settings, count))
                 rates["landed"].append(count / landed(settings, count))
             floor, ours = rates["counted"][-1], rates["landed"][-1]
-            print(f"round {number}: counted {floor:,.0f}/s, landed {ours:,.0f}/s, ratio {ours / floor:.2f}")
+            print(
+                f"round {number}: counted {floor:,.0f}/s, landed {ours:,.0f}/s, ratio {ours / floor:.2f}"
+            )
     for name, found in rates.items():
         rate = statistics.median(found)
         print(f"{name}: median {rate:,.0f} messages/s, {rate * SIZE / 1e6:.0f} MB/s")

@@ -27,7 +27,7 @@ LATE = 0.05  # share of commits with rows of an earlier day
 
 def stream(number: int, per_day: int, offset: int, app_id: str) -> pl.DataFrame:
     """Return the rows of a commit: one to four tenants of one day, now and then a late day too."""
-    chance = random.Random(number)  # noqa: S311  # no secret
+    chance = random.Random(number)  # no secret
     day = FIRST_DAY + timedelta(days=number // per_day)
     parts = [(day, tenant) for tenant in chance.sample(TENANTS, chance.randint(1, 4))]
     if chance.random() < LATE:
@@ -121,7 +121,7 @@ def read(root: str) -> int:
 
 def say(line: str) -> None:
     """Print a line at once."""
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)
 
 
 EMPTY = pl.DataFrame(

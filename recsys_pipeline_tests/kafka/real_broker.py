@@ -19,7 +19,7 @@ import time
 import uuid
 from pathlib import Path
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from recsys_pipeline_tests.kafka import tied
@@ -206,9 +206,20 @@ class RealBroker(Broker):
                 topics = cluster.topics.values()
                 leaders = [p.leader for topic in topics for p in topic.partitions.values()]
                 if cluster.brokers and -1 not in leaders:
+                    self._lead(topics)
                     return
             time.sleep(0.05)
         raise RuntimeError(f"Kafka was not ready after {_START_S} s")
+
+    def _lead(self, topics) -> None:
+        """Raise unless the broker knows itself that it leads every partition, which comes last."""
+        consumer = Consumer(self.config(group_id="ready"))
+        try:
+            for topic in topics:
+                for partition in topic.partitions:
+                    consumer.get_watermark_offsets(TopicPartition(topic.topic, partition), 5)
+        finally:
+            consumer.close()
 
     def _done(self, futures: dict) -> None:
         for future in futures.values():

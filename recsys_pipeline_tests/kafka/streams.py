@@ -19,7 +19,7 @@ def stream_settings(root, broker, topic, items="items-catalog", **values):
         kafka_interactions_topic=topic,
         kafka_items_topic=items,
         kafka_topic_ids=broker.is_real,
-        **{"kafka_timeout_seconds": 20.0, **values},
+        **{"kafka_timeout_seconds": 60.0, **values},
     )
 
 
