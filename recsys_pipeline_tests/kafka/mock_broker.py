@@ -47,6 +47,17 @@ _FUNCTIONS = {
 }
 
 
+def _stopped(pid: int) -> bool:
+    """Whether every thread of a process has stopped; True where that can't be seen."""
+    tasks = Path(f"/proc/{pid}/task")
+    if not tasks.is_dir():
+        return True
+    states = [
+        (task / "stat").read_text("utf-8").rpartition(")")[2].split()[0] for task in tasks.iterdir()
+    ]
+    return set(states) <= {"T", "t"}
+
+
 class MockBroker(Broker):
     """The mock, as seen from a test."""
 
@@ -91,6 +102,9 @@ class MockBroker(Broker):
     def pause(self):
         self._ask("pause")
         os.kill(self._child.pid, signal.SIGSTOP)
+        give_up = time.monotonic() + 10
+        while not _stopped(self._child.pid) and time.monotonic() < give_up:
+            time.sleep(0.005)
 
     def fail(self, api_key: int, *errors: int) -> None:
         """Answer the next requests of a kind (Fetch is 1, ListOffsets 2, Metadata 3) with errors.
