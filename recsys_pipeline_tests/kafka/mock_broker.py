@@ -11,6 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import time
+from pathlib import Path
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
