@@ -181,9 +181,10 @@ def shorten(store: ObjectStore, table: str, latest: int) -> int:
         for done in [pool.submit(_copy, store, *paths) for paths in copies]:
             done.result()
     # one after the other, the oldest first: a log with a hole would open no version
-    for version in sorted({*moved, *(v for v in checkpoints if v < cut)}):
-        for kind in ("json", "checkpoint.parquet"):
-            store.delete(log_file(table, version, kind))
+    names = [(version, "json") for version in moved]
+    names += [(version, "checkpoint.parquet") for version in checkpoints if version < cut]
+    for name in sorted(names):
+        store.delete(log_file(table, *name))
     return cut
 
 
