@@ -119,7 +119,7 @@ class Landing(LandingTable):
         except BaseException:
             staged.discard()
             raise
-        # from the first try on, files of ours are left to Delta's vacuum: a commit whose answer
+        # from the first try on, files of ours are left to `landing_vacuum`: a commit whose answer
         # was lost may name them
         for _ in range(ATTEMPTS):
             actions: list[Any] = list(staged.added)
