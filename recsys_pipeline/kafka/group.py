@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from recsys_pipeline.settings import Settings
 
+LONGEST_WAIT = 5.0  # seconds: rows and offsets are safe by then, and the next landing copies anew
+
 
 def mirror_offsets(settings: Settings, topic: str, offsets: Mapping[int, int]) -> str | None:
     """Commit landed offsets to `kafka_consumer_group`; they are never read back.
@@ -27,8 +29,14 @@ def mirror_offsets(settings: Settings, topic: str, offsets: Mapping[int, int]) -
         return None
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+    patience = max(int(min(settings.kafka_timeout_seconds, LONGEST_WAIT) * 1_000), 1)
     config = client_config(
-        settings, group_id=settings.kafka_consumer_group, enable_auto_commit=False
+        settings,
+        group_id=settings.kafka_consumer_group,
+        enable_auto_commit=False,
+        session_timeout_ms=patience,  # so long, 45 s by default, a commit waits for a coordinator
+        heartbeat_interval_ms=max(patience // 3, 1),
+        reconnect_backoff_ms=1_000,  # each attempt is a line in the log
     )
     consumer = Consumer(config, logger=log)
     try:

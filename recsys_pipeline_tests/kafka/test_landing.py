@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -21,6 +22,7 @@ from recsys_pipeline.ingestion.kafka_landing import kind_of, land_ranges, plan
 from recsys_pipeline.ingestion.kafka_offsets import reset_offsets, topic_lag
 from recsys_pipeline.kafka.ranges import OffsetRange
 from recsys_pipeline.kafka.reader import RangeReader
+from recsys_pipeline.settings import Settings
 from recsys_pipeline.storage.landing import Landing
 from recsys_pipeline_tests.kafka.streams import (
     land_all,
@@ -381,3 +383,17 @@ def test_landed_offsets_are_copied_to_a_group(real_broker, topic, tmp_path):
     consumer = Consumer({"bootstrap.servers": real_broker.bootstrap, "group.id": "recsys"})
     assert consumer.committed([TopicPartition(name, 0)], 20)[0].offset == 7
     consumer.close()
+
+
+def test_a_broker_that_is_down_holds_the_copy_up_for_a_bounded_time(tmp_path):
+    from recsys_pipeline.kafka.group import mirror_offsets
+
+    settings = Settings(
+        storage_root=str(tmp_path),
+        kafka_bootstrap_servers="127.0.0.1:1",
+        kafka_consumer_group="recsys",
+        kafka_timeout_seconds=1,
+    )
+    began = time.monotonic()
+    assert "coordinator" in (mirror_offsets(settings, "events", {0: 7}) or "")
+    assert time.monotonic() - began < 10
