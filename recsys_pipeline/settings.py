@@ -92,6 +92,11 @@ class Settings(BaseSettings):
     chunk_rows: int = Field(
         2_000_000, ge=1, description="Landed rows that a range works on before it publishes."
     )
+    state_rows: int = Field(
+        100_000,
+        ge=1,
+        description="Events of a tenant after which the state that features build on is kept.",
+    )
     idempotency_days: int = Field(
         30, ge=1, description="Days for which the same file ingested again changes nothing."
     )

@@ -13,11 +13,12 @@ import polars as pl
 
 from recsys_pipeline.engines.effective import CODE_VERSIONS, Chains, digest
 from recsys_pipeline.engines.publication import DayContent, publish
+from recsys_pipeline.engines.states import States
 from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
 from recsys_pipeline.errors import ContractError, SettingsError
 from recsys_pipeline.schemas.features import ItemFeatures, UserFeatures
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.schemas.samples import SAMPLE_FEATURES
+from recsys_pipeline.schemas.samples import SAMPLE_FEATURES, SAMPLE_KEYS, TrainingSample
 from recsys_pipeline.storage.parquet_store import Content
 from recsys_pipeline.transforms.item_features import item_features
 from recsys_pipeline.transforms.samples import training_samples
@@ -171,6 +172,7 @@ def features(
         return
     seen = view.effective("interactions", max(days))
     chains = view.chains("interactions", max(days))
+    states = States(view, max(days))
     for chunk in _chunks(view, "interactions", days):
         todo: dict[Partition, str] = {}
         for partition in _partitions(view, "interactions", asset, chunk):
@@ -179,15 +181,14 @@ def features(
             inputs = feature_inputs(view, side, partition, chains)
             if force or not _is_current(view, asset, partition, inputs):
                 todo[partition] = inputs
-        frame, read = compute_features(view, side, list(todo))
-        rows = _by_partition(frame)
-        view.confirm(VALIDATED["interactions"], read)
+        rows = _features(view, states, side, list(todo))
+        nothing = pl.DataFrame(schema=frame_schema(FEATURE_CONTRACTS[side]))
         tenants = _tenants_by_day(todo)
         for day in chunk:
             yield DayContent(
                 day,
                 {
-                    tenant: Content(rows.get((day, tenant), frame.clear()), todo[day, tenant])
+                    tenant: Content(rows.get((day, tenant), nothing), todo[day, tenant])
                     for tenant in tenants.get(day, ())
                 },
             )
@@ -198,60 +199,23 @@ def _is_current(view: View, asset: str, partition: Partition, inputs: str) -> bo
     return record is not None and record.inputs == inputs
 
 
-def _history(view: View, partitions: Collection[Partition]) -> list[Partition]:
-    """Return all validated partitions up to the last wanted day of the wanted tenants."""
-    until = max(day for day, _ in partitions)
-    tenants = {tenant for _, tenant in partitions}
-    return [p for p in view.effective("interactions", until) if p[1] in tenants]
-
-
-def compute_features(
-    view: View, side: Side, partitions: Collection[Partition]
-) -> tuple[pl.DataFrame, list[Partition]]:
-    """Compute feature partitions from the validated history.
-
-    Returns:
-        The rows, and the published partitions that were read for them.
-    """
-    if not partitions:
-        return pl.DataFrame(schema=frame_schema(FEATURE_CONTRACTS[side])), []
-    history = _history(view, partitions)
-    events = view.valid("interactions", history)
-    days = {day for day, _ in partitions}
-    lazy = (
-        user_features(events, days)
-        if side == "user"
-        else item_features(events, days, view.settings.event_weights)
-    )
-    wanted = pl.LazyFrame(
-        {"date": [p[0] for p in partitions], "tenant": [p[1] for p in partitions]},
-        schema={"date": pl.Date, "tenant": pl.String},
-    )
-    frame = lazy.join(wanted, on=["date", "tenant"], how="semi", maintain_order="left").collect()
-    return frame, view.published("interactions", history)
-
-
-def feature_history(
-    view: View, side: Side, tenants: Collection[str], before: date
-) -> tuple[pl.LazyFrame, list[Partition]]:
-    """Return the feature rows of all days before one: published where current, else computed.
-
-    Returns:
-        The rows, and the published partitions that they are read from.
-    """
-    asset = FEATURES[side]
-    seen = view.effective("interactions", before)
-    chains = view.chains("interactions", before)
-    wanted = [p for p, e in seen.items() if p[0] < before and p[1] in tenants and e.has_rows]
-    published: list[Partition] = []
-    missing: list[Partition] = []
-    for partition in wanted:
-        inputs = feature_inputs(view, side, partition, chains)
-        current = _is_current(view, asset, partition, inputs)
-        (published if current else missing).append(partition)
-    schema = frame_schema(FEATURE_CONTRACTS[side])
-    frame, _ = compute_features(view, side, missing)
-    return pl.concat([view.store.scan(asset, published, schema), frame.lazy()]), published
+def _features(
+    view: View, states: States, side: Side, partitions: Collection[Partition]
+) -> dict[Partition, pl.DataFrame]:
+    """Compute feature partitions; those without rows are left out."""
+    days: dict[str, list[date]] = {}
+    for day, tenant in partitions:
+        days.setdefault(tenant, []).append(day)
+    found: dict[Partition, pl.DataFrame] = {}
+    for tenant, wanted in days.items():
+        for events, held in states.passes(tenant, wanted):
+            frame = (
+                user_features(events, tenant, held)
+                if side == "user"
+                else item_features(events, tenant, held, view.settings.event_weights)
+            )
+            found |= _by_partition(frame)
+    return found
 
 
 def sample_columns(view: View) -> tuple[str, ...]:
@@ -304,6 +268,7 @@ def samples(view: View, days: Sequence[date], *, force: bool = False) -> Iterato
     seen = view.effective("interactions", max(days))
     events = view.chains("interactions", max(days))
     items = view.chains("items", max(days))
+    states = States(view, max(days))
     for chunk in _chunks(view, "interactions", days):
         todo: dict[Partition, str] = {}
         for partition in _partitions(view, "interactions", SAMPLES, chunk):
@@ -312,44 +277,49 @@ def samples(view: View, days: Sequence[date], *, force: bool = False) -> Iterato
             inputs = sample_inputs(view, partition, events, items)
             if force or not _is_current(view, SAMPLES, partition, inputs):
                 todo[partition] = inputs
-        contents = _draw(view, todo) if todo else {}
+        contents = _draw(view, states, todo)
         tenants = _tenants_by_day(todo)
         for day in chunk:
             yield DayContent(day, {t: contents[day, t] for t in tenants.get(day, ())})
 
 
-def _draw(view: View, todo: Mapping[Partition, str]) -> dict[Partition, Content]:
-    days = sorted({day for day, _ in todo})
-    tenants = {tenant for _, tenant in todo}
-    history = _history(view, todo)
-    catalogue = [p for p in view.effective("items", days[-1]) if p[1] in tenants]
-    of_users, read_users = feature_history(view, "user", tenants, days[-1])
-    of_items, read_items = feature_history(view, "item", tenants, days[-1])
-    drawn = training_samples(
-        view.valid("interactions", history),
-        view.valid("items", catalogue),
-        of_users,
-        of_items,
-        days,
-        {tenant: sampling_config(view, tenant) for tenant in tenants},
-        sample_columns(view),
-    )
-    view.confirm(VALIDATED["interactions"], view.published("interactions", history))
-    view.confirm(VALIDATED["items"], view.published("items", catalogue))
-    view.confirm(FEATURES["user"], read_users)
-    view.confirm(FEATURES["item"], read_items)
-    rows = _by_partition(drawn.rows)
-    short = {
-        (d, t): n for t, d, n in drawn.shortfall.select("tenant", "date", "shortfall").iter_rows()
-    }
+def _draw(view: View, states: States, todo: Mapping[Partition, str]) -> dict[Partition, Content]:
+    columns = sample_columns(view)
+    days: dict[str, list[date]] = {}
+    for day, tenant in todo:
+        days.setdefault(tenant, []).append(day)
     found: dict[Partition, Content] = {}
-    for partition, inputs in todo.items():
-        frame = rows.get(partition, drawn.rows.clear())
-        positives = int(frame.get_column("label").sum())
-        counts = {
-            "positives": positives,
-            "negatives": frame.height - positives,
-            "shortfall": short.get(partition, 0),
-        }
-        found[partition] = Content(frame, inputs, counts)
-    return found
+    for tenant, wanted in days.items():
+        catalogue = [p for p in view.effective("items", max(wanted)) if p[1] == tenant]
+        versions = view.valid("items", catalogue).collect()
+        view.confirm(VALIDATED["items"], view.published("items", catalogue))
+        config = sampling_config(view, tenant)
+        for events, held in states.passes(tenant, wanted):
+            drawn = training_samples(
+                events, tenant, versions, held, config, columns, view.settings.event_weights
+            )
+            parts = _by_partition(drawn.rows)
+            for day in held:
+                frame = parts.get((day, tenant), drawn.rows.clear())
+                found[day, tenant] = Content(
+                    frame, todo[day, tenant], _sample_counts(frame, drawn.shortfall.get(day, 0))
+                )
+    nothing = pl.DataFrame(schema=_sample_schema(columns))
+    return {
+        p: found.get(p) or Content(nothing, inputs, _sample_counts(nothing, 0))
+        for p, inputs in todo.items()
+    }
+
+
+def _sample_schema(columns: Sequence[str]) -> dict[str, pl.DataType]:
+    schema = frame_schema(TrainingSample)
+    return {name: schema[name] for name in (*SAMPLE_KEYS, *columns)}
+
+
+def _sample_counts(frame: pl.DataFrame, shortfall: int) -> dict[str, int]:
+    positives = int(frame.get_column("label").sum())
+    return {
+        "positives": positives,
+        "negatives": frame.height - positives,
+        "shortfall": shortfall,
+    }

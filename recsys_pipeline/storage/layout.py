@@ -58,3 +58,23 @@ NOTICES_SENDING = f"{META}/notices_sending.json"
 def notice_file(asset: str, day: date, tenant: str, inputs: str) -> str:
     """Return the path of the notice that is owed of a publication."""
     return f"{NOTICES}{asset}/{day.isoformat()}/{check_name(tenant)}/{inputs}.json"
+
+
+STATES = f"{META}/state/"
+_STATE_FILE = re.compile(r"_meta/state/[^/]+/(\d{4}-\d\d-\d\d)-([0-9a-f]+)\.arrow")
+
+
+def states_prefix(tenant: str) -> str:
+    """Return the folder of a tenant's states."""
+    return f"{STATES}{check_name(tenant)}/"
+
+
+def state_file(tenant: str, day: date, content: str) -> str:
+    """Return the path of the state after a day; `content` is the hash of what it was made from."""
+    return f"{states_prefix(tenant)}{day.isoformat()}-{content}.arrow"
+
+
+def state_of(path: str) -> tuple[date, str] | None:
+    """Return day and content hash of a state's path, or None for any other path."""
+    found = _STATE_FILE.fullmatch(path)
+    return (date.fromisoformat(found[1]), found[2]) if found else None

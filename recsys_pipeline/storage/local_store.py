@@ -7,6 +7,7 @@ import time
 import uuid
 import zlib
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,16 @@ class LocalStore:
             return self._path(path).read_bytes()
         except FileNotFoundError:
             return None
+
+    def buffer(self, path: str) -> bytes | mmap | None:
+        """Map a file into memory; what replaces or deletes it later leaves the map as it is."""
+        try:
+            with self._path(path).open("rb") as file:
+                return mmap(file.fileno(), 0, access=ACCESS_READ)
+        except FileNotFoundError:
+            return None
+        except ValueError:  # an empty file can't be mapped
+            return b""
 
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """Replace an object as a whole; without `durable` nothing is synced."""

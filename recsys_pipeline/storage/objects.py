@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import timedelta
+    from mmap import mmap
     from pathlib import Path
 
 
@@ -42,6 +43,10 @@ class ObjectStore(Protocol):
 
     def read(self, path: str) -> bytes | None:
         """Return an object's bytes, or None where there is none."""
+        ...
+
+    def buffer(self, path: str) -> bytes | mmap | None:
+        """Return an object's bytes, mapped into memory where it is on a local disk."""
         ...
 
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:

@@ -47,6 +47,10 @@ class S3Store:
         except FileNotFoundError:
             return None
 
+    def buffer(self, path: str) -> bytes | None:
+        """Return an object's bytes, or None where there is none."""
+        return self.read(path)
+
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:  # noqa: ARG002
         """Put an object: S3 shows it as a whole or not at all, and always durably."""
         self._fs.pipe_file(self.uri(path), data)

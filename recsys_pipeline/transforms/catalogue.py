@@ -37,6 +37,14 @@ def ordered_versions(item_versions: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def distinct_versions(item_versions: pl.DataFrame) -> pl.DataFrame:
+    """Keep the newest of several versions of an item on a day; the contract allows one."""
+    keys = ["tenant", "item_id", "date"]
+    if not item_versions.select(pl.struct(keys).is_duplicated().any()).item():
+        return item_versions
+    return ordered_versions(item_versions.lazy()).unique(keys, keep="last").collect()
+
+
 def catalogue_as_of(item_versions: pl.LazyFrame, day: date) -> pl.LazyFrame:
     """Return the newest version of each item with `date` up to and including the day.
 

@@ -10,53 +10,56 @@ import polars as pl
 
 from recsys_pipeline.schemas.features import ItemFeatures
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.transforms.features_common import (
-    COUNTS,
-    average_rating,
-    code_events,
-    end_of_day,
-    on_days,
-    ratio,
-    running_totals,
-)
+from recsys_pipeline.transforms.features_common import COUNTS, average_rating, end_of_day, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import date
 
+    from recsys_pipeline.transforms.event_pass import EventPass
+
 
 def item_features(
-    events: pl.LazyFrame, days: Collection[date] | None, event_weights: Mapping[str, int]
-) -> pl.LazyFrame:
-    """Compute item features for every (tenant, item, day) with an event on the day.
+    events: EventPass,
+    tenant: str,
+    days: Collection[date] | None,
+    event_weights: Mapping[str, int],
+) -> pl.DataFrame:
+    """Compute the features of every (item, day) of a pass with an event on the day.
 
-    A row sees the item's events with `date` up to and including its own; later events in the
-    input change nothing. Formulas are those of `ItemFeatures`; `avg_rating` is
+    A row sees the item's events with `date` up to and including its own; later ones change
+    nothing. Formulas are those of `ItemFeatures`; `avg_rating` is
     sum of hundredths / (100 x count), a single rounding.
 
     Args:
-        events: Accepted events (columns of `Interaction`) from the start date on.
+        events: The tenant's events, on the state of the days before.
+        tenant: The tenant.
         days: Days whose rows are wanted; None for all.
         event_weights: Integer weight of each interaction type in `engagement_score`.
 
     Returns:
-        Frame of `frame_schema(ItemFeatures)`, sorted by (date, tenant, item_id); the same for
-        any order of the input rows.
+        Frame of `frame_schema(ItemFeatures)`, sorted by (date, item_id); the same for any order
+        of the events, and however they are divided between state and pass.
     """
-    coded = code_events(events, "item_id", "user_id")
-    wanted = on_days(running_totals(coded.events), days)
-    owner = coded.entities[wanted["entity"]]
+    totals = events.totals("item", days)
+    rows = totals.frame().with_columns(
+        pl.lit(tenant).alias("tenant"),
+        events.items.ids.gather(totals.entity).alias("item_id"),
+        end_of_day().alias("as_of"),
+    )
+    schema = frame_schema(ItemFeatures)
+    found = with_item_formulas(rows.sort("date", "entity"), event_weights)
+    return found.select(schema.names()).cast(schema)
+
+
+def with_item_formulas(totals: pl.DataFrame, event_weights: Mapping[str, int]) -> pl.DataFrame:
+    """Add the features that are computed from totals (columns as `totals_frame` names them)."""
     weighted = reduce(add, (pl.col(name) * event_weights[word] for name, word in COUNTS.items()))
     total = pl.col("total_interactions")
-    rows = wanted.with_columns(
-        owner["tenant"],
-        owner["item_id"],
-        end_of_day().alias("as_of"),
+    return totals.rename({"unique_others": "unique_users"}).with_columns(
         average_rating().alias("avg_rating"),
         total.log1p().alias("popularity_score"),
         (weighted / total).alias("engagement_score"),
         ratio("num_purchases", "num_views").alias("purchase_rate"),
         ratio("num_clicks", "num_views").alias("click_through_rate"),
-    ).rename({"unique_others": "unique_users"})
-    schema = frame_schema(ItemFeatures)
-    return rows.select(schema.names()).cast(schema).lazy()
+    )

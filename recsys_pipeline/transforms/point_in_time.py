@@ -10,39 +10,22 @@ import polars as pl
 from recsys_pipeline.errors import SettingsError
 from recsys_pipeline.schemas.features import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from recsys_pipeline.schemas.samples import CATALOGUE_FEATURES, SAMPLE_FEATURES
-from recsys_pipeline.transforms.catalogue import ordered_versions
-from recsys_pipeline.transforms.coding import vocabulary, with_code
-from recsys_pipeline.transforms.features_common import end_of_day
+from recsys_pipeline.transforms.event_pass import totals_frame
+from recsys_pipeline.transforms.item_features import with_item_formulas
+from recsys_pipeline.transforms.user_features import with_user_formulas
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from recsys_pipeline.transforms.arrays import Ints
+    from recsys_pipeline.transforms.candidates import KnownItems
+    from recsys_pipeline.transforms.event_pass import EventPass, Side
 
 _DAYS = 1 << 20  # more than the days that a date can have
-_DAY_MICROSECONDS = 86_400_000_000
 
 
-def attach_features(
-    rows: pl.LazyFrame,
-    user_features: pl.LazyFrame,
-    item_features: pl.LazyFrame,
-    item_versions: pl.LazyFrame,
-    feature_columns: Sequence[str],
-) -> pl.LazyFrame:
-    """Add to each row the features of its user and item as of before its day.
-
-    `user_*` and `item_*` columns come from the entity's newest feature row whose `as_of` is at
-    or before 00:00 UTC of the row's `date`; `item_category`, `item_brand` and `item_price` from
-    the item's newest version with an earlier `date`. Without one they are null.
-
-    Args:
-        rows: Columns tenant, date, user_id, item_id, and any others but the feature columns.
-        user_features: Columns of `UserFeatures`, one row per (tenant, user, day).
-        item_features: Columns of `ItemFeatures`, one row per (tenant, item, day).
-        item_versions: Valid item versions (columns of `Item`).
-        feature_columns: Names out of `SAMPLE_FEATURES`.
-
-    Returns:
-        The rows in their order with the feature columns in the order of `feature_columns`.
+def check_columns(feature_columns: Sequence[str]) -> None:
+    """Refuse names that are no feature of samples.
 
     Raises:
         SettingsError: A feature column is not one of `SAMPLE_FEATURES`.
@@ -54,68 +37,106 @@ def attach_features(
             f"{unknown[0]!r} is not a feature column of training samples",
             f"Choose from {', '.join(SAMPLE_FEATURES)}",
         )
-    found = rows.collect()
-    versions = ordered_versions(item_versions).unique(
-        ["tenant", "item_id", "date"], keep="last", maintain_order=True
-    )
-    dated = versions.with_columns(end_of_day().alias("as_of"))
-    columns: dict[str, pl.Series] = {}
-    for prefix, entity, features, names in (
-        ("user", "user_id", user_features, USER_FEATURE_NAMES),
-        ("item", "item_id", item_features, ITEM_FEATURE_NAMES),
-        ("item", "item_id", dated, CATALOGUE_FEATURES),
-    ):
-        wanted = [name for name in names if f"{prefix}_{name}" in feature_columns]
-        if wanted:
-            taken = _newest_before(found, features.select("tenant", entity, "as_of", *wanted))
-            columns |= {f"{prefix}_{name}": taken[name] for name in wanted}
-    return found.with_columns(columns[name].alias(name) for name in feature_columns).lazy()
 
 
-def _newest_before(rows: pl.DataFrame, features: pl.LazyFrame) -> pl.DataFrame:
-    """Return for each row its entity's newest features with `as_of` up to the row's day start.
+def features_before(
+    rows: pl.DataFrame,
+    events: EventPass,
+    items: KnownItems,
+    feature_columns: Sequence[str],
+    event_weights: Mapping[str, int],
+) -> pl.DataFrame:
+    """Return for each row the features of its user and item as of before its day.
+
+    `user_*` and `item_*` columns are those of the entity's events of earlier days;
+    `item_category`, `item_brand` and `item_price` are of the item's newest version with an
+    earlier `date`. Without one they are null.
 
     Args:
-        rows: Columns tenant, date and the entity's id.
-        features: Columns tenant, the entity's id, as_of, then the features.
+        rows: Columns date, `user` (code in the pass) and `item` (code in `KnownItems`).
+        events: The tenant's events, on the state of the days before; every day of the rows.
+        items: All items of the tenant.
+        feature_columns: Names out of `SAMPLE_FEATURES`.
+        event_weights: Integer weight of each interaction type in `engagement_score`.
 
     Returns:
-        The features, row by row; nulls without history.
+        The feature columns in the order of `feature_columns`, row by row.
+
+    Raises:
+        SettingsError: A feature column is not one of `SAMPLE_FEATURES`.
     """
-    entity = features.collect_schema().names()[1]
-    met = rows.lazy().select("tenant", entity).unique()
-    history = features.join(met, on=["tenant", entity], how="semi").collect()
-    if history.is_empty():
-        return history.clear(rows.height)
-    words = vocabulary([history.lazy()], entity)
-    key = pl.col("entity").cast(pl.Int64) * _DAYS
-    keys = (
-        with_code(
-            history.lazy().select("tenant", entity, "as_of").with_row_index("row"),
-            words,
-            entity,
-            "entity",
-        )
-        .select((key + _first_day(pl.col("as_of"))).alias("key"), "as_of", "row")
-        .sort("key", "as_of")
-        .collect()
-    )
-    codes = words.lazy().with_row_index("entity")
-    asked = (
-        rows.lazy()
-        .select("tenant", entity, "date")
-        .join(codes, on=["tenant", entity], how="left", maintain_order="left")
-        .select("entity", (key + pl.col("date").to_physical()).alias("key"))
-        .collect()
-    )
-    ordered = keys["key"].to_numpy()
-    at = np.searchsorted(ordered, asked["key"].fill_null(-1).to_numpy(), side="right") - 1
-    # the newest key at or below the row's own may be another entity's
-    known = (at >= 0) & (ordered[at] // _DAYS == asked["entity"].fill_null(0).to_numpy())
-    index = pl.Series(keys["row"].to_numpy()[at]).cast(pl.Int64).set(pl.Series(~known), None)
-    return history[:, 3:].select(pl.all().gather(index))
+    check_columns(feature_columns)
+    day = rows["date"].to_physical().cast(pl.Int64).to_numpy()
+    user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
+    found: dict[str, pl.Series] = {}
+
+    def wanted(prefix: str, names: Sequence[str]) -> list[str]:
+        return [name for name in names if f"{prefix}_{name}" in feature_columns]
+
+    if names := wanted("user", USER_FEATURE_NAMES):
+        every = np.arange(len(events.users.ids))
+        index, history = _newest_totals(events, "user", every, events.users.known, user, day)
+        found |= _columns("user", with_user_formulas(totals_frame(history)), names, index)
+    if names := wanted("item", ITEM_FEATURE_NAMES):
+        known = np.full(len(items.ids), -1, np.int64)
+        known[items.of_state] = np.arange(len(items.of_state))
+        index, history = _newest_totals(events, "item", items.of_pass, known, item, day)
+        table = with_item_formulas(totals_frame(history), event_weights)
+        found |= _columns("item", table, names, index)
+    if names := wanted("item", CATALOGUE_FEATURES):
+        versions = items.versions
+        days = versions["date"].to_physical().cast(pl.Int64).to_numpy()
+        index = _newest_before(versions["item"].to_numpy(), days, item, day)
+        found |= _columns("item", versions, names, index)
+    return pl.DataFrame({name: found[name] for name in feature_columns})
 
 
-def _first_day(time: pl.Expr) -> pl.Expr:
-    """Return the first day (days since 1970-01-01) that starts at or after the time."""
-    return -(-time.to_physical() // _DAY_MICROSECONDS)
+def _columns(
+    prefix: str, table: pl.DataFrame, names: Sequence[str], index: Ints
+) -> dict[str, pl.Series]:
+    rows = pl.Series(index).set(pl.Series(index < 0), None)
+    taken = table.select(names).select(pl.all().gather(rows))
+    return {f"{prefix}_{name}": taken[name] for name in names}
+
+
+def _newest_before(entities: Ints, days: Ints, asked: Ints, day: Ints) -> Ints:
+    """Return for each (entity, day) asked for the row of its entity's newest earlier day, or -1.
+
+    Args:
+        entities: Entity of each row, ascending.
+        days: Day of each row, ascending within the entity.
+        asked: The entities asked for.
+        day: The day of each.
+    """
+    if not len(entities):
+        return np.full(len(asked), -1, np.int64)
+    at = np.searchsorted(entities * _DAYS + days, asked * _DAYS + day, side="left") - 1
+    # the newest row below may be another entity's
+    return np.where((at >= 0) & (entities[at] == asked), at, -1)
+
+
+def _newest_totals(
+    events: EventPass, side: Side, codes: Ints, known: Ints, asked: Ints, day: Ints
+) -> tuple[Ints, Ints]:
+    """Return the totals of entities before days: a row number for each, -1 without any, and rows.
+
+    Args:
+        events: The events.
+        side: Users or items.
+        codes: Code of each entity of the pass, ascending.
+        known: The row in the state of each code, or -1.
+        asked: The codes asked for.
+        day: The day of each.
+    """
+    totals = events.totals(side)
+    state = (events.state.users if side == "user" else events.state.items).totals
+    at = _newest_before(codes[totals.entity], totals.day, asked, day)
+    before = np.where(known[asked] >= 0, len(totals.rows) + known[asked], -1)
+    at = np.where(at >= 0, at, before)
+    # features are computed of those rows alone that a sample has
+    used = np.zeros(len(totals.rows) + len(state), np.bool_)
+    used[at[at >= 0]] = True
+    number = np.cumsum(used) - 1
+    own, kept = np.split(used, [len(totals.rows)])
+    history = np.concatenate([totals.rows[own], state[kept]])
+    return np.where(at >= 0, number[at], -1), history

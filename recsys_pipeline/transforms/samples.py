@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.schemas.samples import SAMPLE_KEYS, TrainingSample
+from recsys_pipeline.transforms.candidates import KnownItems
+from recsys_pipeline.transforms.event_pass import EPOCH
 from recsys_pipeline.transforms.negatives import negatives
-from recsys_pipeline.transforms.point_in_time import attach_features
+from recsys_pipeline.transforms.point_in_time import features_before
 from recsys_pipeline.transforms.positives import positives
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import date
 
+    from recsys_pipeline.transforms.event_pass import EventPass
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
 
 
@@ -26,66 +31,67 @@ class Samples:
 
     Attributes:
         rows: `SAMPLE_KEYS`, then the feature columns, as `TrainingSample` types them; sorted by
-            (date, tenant, user_id, timestamp, label descending, item_id).
-        shortfall: Columns tenant, date, shortfall (Int64): negatives asked for less drawn, one
-            row per (tenant, date) with positives, zeros included; sorted by (date, tenant).
+            (date, user_id, timestamp, label descending, item_id).
+        shortfall: Negatives asked for less drawn, by day with positives, zeros included.
     """
 
     rows: pl.DataFrame
-    shortfall: pl.DataFrame
+    shortfall: dict[date, int]
 
 
-def training_samples(  # the inputs of the asset, all needed
-    events: pl.LazyFrame,
-    item_versions: pl.LazyFrame,
-    user_features: pl.LazyFrame,
-    item_features: pl.LazyFrame,
+def training_samples(
+    events: EventPass,
+    tenant: str,
+    item_versions: pl.DataFrame,
     days: Collection[date],
-    config: Mapping[str, SamplingConfig],
+    config: SamplingConfig,
     feature_columns: Sequence[str],
+    event_weights: Mapping[str, int],
 ) -> Samples:
-    """Build the training samples of some days.
+    """Build the training samples of some days of a tenant.
 
     Rows of later days in any input change nothing.
 
     Args:
-        events: Accepted events (columns of `Interaction`) from the start date up to the last of
-            the days.
-        item_versions: Valid item versions (columns of `Item`) up to the last of the days.
-        user_features: Columns of `UserFeatures`, all rows before the last of the days.
-        item_features: Columns of `ItemFeatures`, all rows before the last of the days.
-        days: UTC days wanted.
-        config: Settings per tenant; a tenant without an entry gets no samples.
+        events: The tenant's accepted events of at least these days, on the state of the days
+            before them.
+        tenant: The tenant.
+        item_versions: Its valid item versions (columns of `Item`) up to the last of the days.
+        days: UTC days wanted, all in the pass.
+        config: How positives are chosen and negatives drawn.
         feature_columns: Names out of `SAMPLE_FEATURES`, in the order wanted.
+        event_weights: Integer weight of each interaction type in `engagement_score`.
 
     Raises:
         SettingsError: A feature column is not one of `SAMPLE_FEATURES`.
     """
-    schema = frame_schema(TrainingSample)
-    chosen = positives(events, config, days).collect()
-    drawn = negatives(chosen, events, item_versions, config)
-    keys = {name: schema[name] for name in SAMPLE_KEYS}
+    items = KnownItems.of(events, item_versions)
+    chosen = positives(events.coded(), config, days).collect()
+    drawn = negatives(chosen, events, items, tenant, config)
     labelled = pl.concat(
         [
-            chosen.drop("interaction_type").with_columns(label=pl.lit(1.0)),
+            chosen.select(
+                pl.col("user_id").alias("user"),
+                pl.Series("item", items.of_pass[chosen["item_id"].to_numpy().astype(np.int64)]),
+                "date",
+                "timestamp",
+                label=pl.lit(1.0),
+            ),
             drawn.rows.with_columns(label=pl.lit(0.0)),
         ],
         how="diagonal",
+    ).sort(
+        "date", "user", "timestamp", "label", "item", descending=[False, False, False, True, False]
     )
-    ordered = (
-        labelled.select(SAMPLE_KEYS)
-        .cast(dict(keys))
-        .sort(
-            "date",
-            "tenant",
-            "user_id",
-            "timestamp",
-            "label",
-            "item_id",
-            descending=[False, False, False, False, True, False],
-        )
+    features = features_before(labelled, events, items, feature_columns, event_weights)
+    schema = frame_schema(TrainingSample)
+    rows = labelled.with_columns(
+        pl.lit(tenant).alias("tenant"),
+        events.users.ids.gather(labelled["user"]).alias("user_id"),
+        items.ids.gather(labelled["item"]).alias("item_id"),
+    ).select(SAMPLE_KEYS)
+    names = (*SAMPLE_KEYS, *feature_columns)
+    return Samples(
+        rows.hstack(features.get_columns()).cast({name: schema[name] for name in names}),
+        {EPOCH + timedelta(days=day): short for day, short in drawn.shortfall.items()},
     )
-    rows = attach_features(
-        ordered.lazy(), user_features, item_features, item_versions, feature_columns
-    )
-    return Samples(rows.collect(), drawn.shortfall)

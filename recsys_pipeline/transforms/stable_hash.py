@@ -21,8 +21,6 @@ _FNV_PRIME = np.uint64(0x100000001B3)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
-_LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
 
 
 def mix(words: Words) -> Words:
@@ -71,18 +69,3 @@ def hash_strings(values: pl.Series) -> Words:
     hashes = np.empty_like(state)
     hashes[order] = state
     return mix(hashes)
-
-
-def scale(words: Words, bound: int) -> Words:
-    """Map each word to floor(word * bound / 2**64), uniform on 0 to bound - 1.
-
-    Args:
-        words: uint64 array.
-        bound: 1 to 2**63; the bias of a value is below bound / 2**64.
-    """
-    above, below = np.uint64(bound >> 32), np.uint64(bound & 0xFFFFFFFF)
-    high, low = words >> _HALF, words & _LOW
-    middle = high * below + ((low * below) >> _HALF)
-    carry = (low * above + (middle & _LOW)) >> _HALF
-    product: Words = high * above + (middle >> _HALF) + carry
-    return product

@@ -63,7 +63,7 @@ def test_days_in_any_order_equal_one_range(scratch, seed, order, limit):
 
     days = all_days(DAYS)
     order.shuffle(days)
-    small_chunks = settings_for(parts, chunk_rows=10, **values)
+    small_chunks = settings_for(parts, chunk_rows=10, state_rows=5, **values)
     for day in days:
         run_days(small_chunks, [day])
 

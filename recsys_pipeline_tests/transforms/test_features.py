@@ -8,18 +8,32 @@ from polars.testing import assert_frame_equal
 
 from recsys_pipeline.schemas.features import ItemFeatures, UserFeatures
 from recsys_pipeline.schemas.rules import frame_schema
+from recsys_pipeline.transforms.event_pass import EventPass
 from recsys_pipeline.transforms.item_features import item_features
+from recsys_pipeline.transforms.state import State
 from recsys_pipeline.transforms.user_features import user_features
 from recsys_pipeline_tests import oracles
 from recsys_pipeline_tests.transforms import strategies as world
 
 
 def users_of(events, days=None):
-    return user_features(world.interaction_frame(events), days).collect()
+    return by_tenant(events, UserFeatures, lambda own, tenant: user_features(own, tenant, days))
 
 
 def items_of(events, days=None):
-    return item_features(world.interaction_frame(events), days, world.WEIGHTS).collect()
+    return by_tenant(
+        events, ItemFeatures, lambda own, tenant: item_features(own, tenant, days, world.WEIGHTS)
+    )
+
+
+def by_tenant(events, model, features):
+    frame = world.interaction_frame(events).collect()
+    parts = [
+        features(EventPass(State.empty(), part), tenant)
+        for (tenant,), part in frame.partition_by("tenant", as_dict=True).items()
+    ]
+    schema = frame_schema(model)
+    return pl.concat([pl.DataFrame(schema=schema), *parts]).sort(schema.names()[:3])
 
 
 def expected_users(events, days=None):

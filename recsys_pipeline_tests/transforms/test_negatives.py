@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,17 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from recsys_pipeline.transforms.negatives import SHORTFALL_SCHEMA, Negatives, negatives
-from recsys_pipeline.transforms.positives import positives
 from recsys_pipeline.transforms.sampling_config import SamplingConfig
 from recsys_pipeline_tests import oracles
 from recsys_pipeline_tests.transforms import strategies as world
+from recsys_pipeline_tests.transforms.by_tenant import SHORTFALL, negatives_of
 
 
-def drawn(events, versions, config, days=None) -> Negatives:
-    frame = world.interaction_frame(events)
-    chosen = positives(frame, config, days).collect()
-    return negatives(chosen, frame, world.item_frame(versions), config)
+@dataclass
+class Drawn:
+    rows: pl.DataFrame
+    shortfall: pl.DataFrame
+
+
+def drawn(events, versions, config, days=None, cuts=()) -> Drawn:
+    return Drawn(*negatives_of(events, versions, config, days, cuts))
 
 
 def config_of(**changes) -> SamplingConfig:
@@ -56,9 +61,7 @@ def test_negatives_equal_the_oracle(events, versions, config):
         computed.rows, pl.DataFrame(rows, schema=computed.rows.schema), check_exact=True
     )
     expected = [(tenant, day, missing) for (day, tenant), missing in sorted(short.items())]
-    assert_frame_equal(
-        computed.shortfall, pl.DataFrame(expected, schema=SHORTFALL_SCHEMA, orient="row")
-    )
+    assert_frame_equal(computed.shortfall, pl.DataFrame(expected, schema=SHORTFALL, orient="row"))
 
 
 @settings(max_examples=40, deadline=None)
@@ -90,6 +93,9 @@ def test_row_order_and_chunks_of_days_change_nothing(events, versions, config, r
     days = [drawn(events, versions, config, [day]) for day in world.DAYS]
     assert_frame_equal(whole.rows, pl.concat([d.rows for d in days]), check_exact=True)
     assert_frame_equal(whole.shortfall, pl.concat([d.shortfall for d in days]))
+    divided = drawn(events, versions, config, cuts=random.sample(world.DAYS, 3))
+    assert_frame_equal(whole.rows, divided.rows, check_exact=True)
+    assert_frame_equal(whole.shortfall, divided.shortfall)
 
 
 def test_a_user_who_has_seen_everything_gets_a_stated_shortfall():
@@ -113,11 +119,8 @@ def test_ratio_0_draws_nothing_and_misses_nothing():
     assert computed.shortfall["shortfall"].to_list() == [0]
 
 
-def test_positives_without_any_known_item_get_a_shortfall():
-    frame = world.interaction_frame([event("u1", "a")])
-    config = {"acme": config_of()}
-    chosen = positives(frame, config).collect()
-    computed = negatives(chosen, world.interaction_frame([]), world.item_frame([]), config)
+def test_a_positive_whose_item_is_the_only_one_gets_a_shortfall():
+    computed = drawn([event("u1", "a")], [], {"acme": config_of()})
     assert computed.rows.is_empty()
     assert computed.shortfall["shortfall"].to_list() == [2]
 

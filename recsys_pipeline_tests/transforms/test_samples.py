@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
@@ -17,29 +18,24 @@ from recsys_pipeline.schemas.samples import (
     SAMPLE_KEYS,
     TrainingSample,
 )
-from recsys_pipeline.transforms.item_features import item_features
 from recsys_pipeline.transforms.leakage import find_leaks
-from recsys_pipeline.transforms.point_in_time import attach_features
-from recsys_pipeline.transforms.samples import Samples, training_samples
+from recsys_pipeline.transforms.point_in_time import check_columns
 from recsys_pipeline.transforms.sampling_config import SamplingConfig
-from recsys_pipeline.transforms.user_features import user_features
 from recsys_pipeline_tests import oracles
+from recsys_pipeline_tests.transforms import by_tenant
 from recsys_pipeline_tests.transforms import strategies as world
 
 
+@dataclass
+class Samples:
+    rows: pl.DataFrame
+    shortfall: pl.DataFrame
+
+
 def samples_of(
-    events, versions, config, days=world.DAYS, columns=SAMPLE_FEATURES, feature_days=None
+    events, versions, config, days=world.DAYS, columns=SAMPLE_FEATURES, cuts=()
 ) -> Samples:
-    frame = world.interaction_frame(events)
-    return training_samples(
-        frame,
-        world.item_frame(versions),
-        user_features(frame, feature_days),
-        item_features(frame, feature_days, world.WEIGHTS),
-        days,
-        config,
-        columns,
-    )
+    return Samples(*by_tenant.samples_of(events, versions, config, days, columns, cuts))
 
 
 def expected_features(row, events, versions):
@@ -93,6 +89,8 @@ def test_row_order_and_chunks_of_days_change_nothing(events, versions, config, r
     assert_frame_equal(whole, shuffled, check_exact=True)
     days = [samples_of(events, versions, config, [day]).rows for day in world.DAYS]
     assert_frame_equal(whole, pl.concat(days), check_exact=True)
+    divided = samples_of(events, versions, config, cuts=random.sample(world.DAYS, 3)).rows
+    assert_frame_equal(whole, divided, check_exact=True)
 
 
 @settings(max_examples=12, deadline=None)
@@ -103,7 +101,7 @@ def test_rows_of_later_days_change_nothing(events, versions, config, last):
     listed = [version for version in versions if version["date"] <= last]
     assert_frame_equal(
         samples_of(events, versions, config, days).rows,
-        samples_of(past, listed, config, days, feature_days=days[:-1]).rows,
+        samples_of(past, listed, config, days).rows,
         check_exact=True,
     )
 
@@ -142,7 +140,7 @@ def test_no_input_gives_no_rows_of_the_right_schema():
 
 def test_an_unknown_feature_column_is_named():
     with pytest.raises(SettingsError, match="user_recent_items"):
-        attach_features(*[pl.LazyFrame()] * 4, ["user_recent_items"])
+        check_columns(["user_recent_items"])
 
 
 @settings(max_examples=30, deadline=None)

@@ -5,7 +5,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_pipeline.transforms.stable_hash import fold, hash_strings, scale, start
+from recsys_pipeline.transforms.stable_hash import fold, hash_strings, start
 from recsys_pipeline_tests import oracles
 
 words = st.integers(0, 2**64 - 1)
@@ -38,9 +38,3 @@ def test_known_values_never_change():
 def test_fold_equals_the_oracle(states, word):
     computed = fold(np.array(states, dtype=np.uint64), np.array([word]))
     assert computed.tolist() == [oracles.fold(state, word) for state in states]
-
-
-@settings(max_examples=200, deadline=None)
-@given(words, st.integers(1, 2**63))
-def test_scale_is_the_high_word_of_the_product(word, bound):
-    assert scale(np.array([word], dtype=np.uint64), bound).tolist() == [word * bound >> 64]

@@ -5,24 +5,29 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from recsys_pipeline.transforms import successive_sampling
+from recsys_pipeline.kernels.sampling import ROUNDS, draw_distinct
 from recsys_pipeline.transforms.stable_hash import fold, start
-from recsys_pipeline.transforms.successive_sampling import Pool, draw_distinct, exclusion
 
 N_OWNERS = 6000
 
 
-def _draw(weights, n_slots, banned):
+def _draw(weights, n_slots, banned, rounds=ROUNDS):
     """Draw for many owners who all exclude the same candidates."""
     size = len(weights)
-    hashes = fold(start(5), np.arange(size))
-    pool = Pool(hashes, None if len(set(weights)) == 1 else np.array(weights))
-    owners = np.repeat(np.arange(N_OWNERS), n_slots)
-    who = np.repeat(np.arange(N_OWNERS), len(banned))
-    excluded = exclusion(who, np.tile(np.array(banned, dtype=np.int64), N_OWNERS), N_OWNERS, pool)
-    slots = fold(start(6), np.arange(len(owners)))
-    states = fold(start(7), np.arange(N_OWNERS))
-    return draw_distinct(owners, slots, states, pool, excluded).reshape(N_OWNERS, n_slots)
+    drawn, left = draw_distinct(
+        np.arange(N_OWNERS + 1) * n_slots,
+        fold(start(6), np.arange(N_OWNERS * n_slots)),
+        fold(start(7), np.arange(N_OWNERS)),
+        np.arange(N_OWNERS + 1) * len(banned),
+        np.tile(np.array(banned, dtype=np.int64), N_OWNERS),
+        fold(start(5), np.arange(size)),
+        np.array([] if len(set(weights)) == 1 else weights, dtype=np.int64),
+        rounds,
+    )
+    mass = size if len(set(weights)) == 1 else sum(weights)
+    out = len(banned) if len(set(weights)) == 1 else sum(weights[i] for i in banned)
+    assert set(left) == {mass - out}
+    return drawn.reshape(N_OWNERS, n_slots)
 
 
 def _expected_sets(weights, n_slots, banned):
@@ -50,11 +55,8 @@ def _expected_sets(weights, n_slots, banned):
         ([3, 1, 4, 1, 5], 4, []),  # nearly everything drawn
     ],
 )
-def test_sets_follow_successive_sampling_on_every_path(
-    monkeypatch, rounds, weights, n_slots, banned
-):
-    monkeypatch.setattr(successive_sampling, "ROUNDS", rounds)
-    drawn = _draw(weights, n_slots, banned)
+def test_sets_follow_successive_sampling_on_every_path(rounds, weights, n_slots, banned):
+    drawn = _draw(weights, n_slots, banned, rounds)
     expected = _expected_sets(weights, n_slots, banned)
     observed = {}
     for row in drawn.tolist():
@@ -66,12 +68,6 @@ def test_sets_follow_successive_sampling_on_every_path(
     freedom = len(expected) - 1
     # the Wilson-Hilferty bound of chi-square at z = 4
     assert statistic < freedom * (1 - 2 / (9 * freedom) + 4 * (2 / (9 * freedom)) ** 0.5) ** 3
-
-
-def test_small_blocks_of_the_exact_path_change_nothing(monkeypatch):
-    whole = _draw([3, 1, 4, 1, 5], 4, [1])
-    monkeypatch.setattr(successive_sampling, "_BLOCK", 11)
-    assert np.array_equal(whole, _draw([3, 1, 4, 1, 5], 4, [1]))
 
 
 def test_slots_beyond_what_is_left_are_the_last_and_short():

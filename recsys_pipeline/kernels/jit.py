@@ -1,0 +1,48 @@
+"""The one way in which kernels are compiled, and the names of their array types."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+Codes: TypeAlias = npt.NDArray[np.uint32]
+Words: TypeAlias = npt.NDArray[np.uint64]
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Flags: TypeAlias = npt.NDArray[np.bool_]
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def inner(function: F) -> F:
+    """Compile a function that kernels call."""
+    return cast("F", numba.njit(cache=True, nogil=True)(function))
+
+
+def kernel(function: F) -> F:
+    """Compile a function at its first call, and keep the machine code on disk for later processes.
+
+    A kernel writes to no argument. Arrays are handed over contiguous and read-only, whatever they
+    were: each combination of kinds would be compiled by itself, a second or two each.
+    """
+    compiled = numba.njit(cache=True, nogil=True)(function)
+
+    @wraps(function)
+    def call(*arguments: object) -> object:
+        return compiled(*(_frozen(a) if isinstance(a, np.ndarray) else a for a in arguments))
+
+    return cast("F", call)
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view

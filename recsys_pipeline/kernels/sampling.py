@@ -1,0 +1,197 @@
+"""Distinct draws without replacement for many owners at once, from one pool of candidates.
+
+Each owner's draws are successive sampling: read an i.i.d. stream of candidates, each drawn with
+probability weight / total, and skip what is excluded or was drawn before. Slots propose in
+rounds and an owner's proposals of a round are read in slot order, so the rounds, one after the
+other, are that stream. Which owner leaves the stream is decided by what it has read alone, and
+its remaining slots are filled exactly by exponential keys over what is left (Efraimidis and
+Spirakis, "Weighted random sampling with a reservoir", IPL 2006), which is the same law. So work
+is bounded, whatever the exclusions and the weights.
+
+Proposals and keys are stable hashes (`transforms.stable_hash`), so an owner's draws depend on
+nothing but its own states and the pool.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys_pipeline.kernels.jit import Codes, Flags, Ints, Words, inner, kernel
+
+ROUNDS = 32
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_LOW = np.uint64(0xFFFFFFFF)
+_S1, _S11, _S27, _S30, _S31, _S32 = (np.uint64(n) for n in (1, 11, 27, 30, 31, 32))
+
+
+@inner
+def _fold(state: np.uint64, word: np.uint64) -> np.uint64:
+    mixed = (state ^ word) + _GOLDEN
+    mixed = (mixed ^ (mixed >> _S30)) * _FIRST
+    mixed = (mixed ^ (mixed >> _S27)) * _SECOND
+    return mixed ^ (mixed >> _S31)
+
+
+@inner
+def _scale(word: np.uint64, bound: np.uint64) -> np.int64:
+    """Return floor(word * bound / 2**64)."""
+    high, low = word >> _S32, word & _LOW
+    above, below = bound >> _S32, bound & _LOW
+    middle = high * below + ((low * below) >> _S32)
+    carry = (low * above + (middle & _LOW)) >> _S32
+    return np.int64(high * above + (middle >> _S32) + carry)
+
+
+@kernel
+def banned_candidates(
+    users: Ints,
+    day: int,
+    offsets: Ints,
+    rows: Ints,
+    items: Ints,
+    first: Flags,
+    days: Ints,
+    known: Ints,
+    met_offsets: Ints,
+    met: Codes,
+    item_place: Ints,
+    state_place: Ints,
+) -> tuple[Ints, Ints]:
+    """Return the candidates that users have met up to the end of a day.
+
+    Args:
+        users: The users asked for.
+        day: The day.
+        offsets: Events of user u are `rows[offsets[u]:offsets[u + 1]]`.
+        rows: Event numbers.
+        items: Item of each event.
+        first: Whether an event is the first between its user and item.
+        days: Day of each event.
+        known: Code of each user in the state, or -1.
+        met_offsets: Lists of the state: the items met before these events.
+        met: Item codes of the state.
+        item_place: Place among the candidates of each item of the events, or -1.
+        state_place: The same for the items of the state.
+
+    Returns:
+        Offsets by user asked for, and places among the candidates.
+    """
+    result = np.zeros(len(users) + 1, np.int64)
+    size = 0
+    for user in users:
+        size += offsets[user + 1] - offsets[user]
+        if known[user] >= 0:
+            size += met_offsets[known[user] + 1] - met_offsets[known[user]]
+    places = np.empty(size, np.int64)
+    out = 0
+    for number in range(len(users)):
+        user = users[number]
+        if known[user] >= 0:
+            for at in range(met_offsets[known[user]], met_offsets[known[user] + 1]):
+                place = state_place[met[at]]
+                if place >= 0:
+                    places[out] = place
+                    out += 1
+        for at in range(offsets[user], offsets[user + 1]):
+            row = rows[at]
+            if first[row] and days[row] <= day:
+                place = item_place[items[row]]
+                if place >= 0:
+                    places[out] = place
+                    out += 1
+        result[number + 1] = out
+    return result, places[:out].copy()
+
+
+@kernel
+def draw_distinct(
+    offsets: Ints,
+    slots: Words,
+    owners: Words,
+    banned_offsets: Ints,
+    banned: Ints,
+    hashes: Words,
+    weights: Ints,
+    rounds: int,
+) -> tuple[Ints, Ints]:
+    """Draw a candidate for each slot, distinct within the owner and never a banned one.
+
+    Args:
+        offsets: Slots of owner o are those from offsets[o] to offsets[o + 1], in their order.
+        slots: Hash state of each slot; distinct states give independent proposals.
+        owners: Hash state of each owner, of another domain than the slots'.
+        banned_offsets: What owner o must not draw is
+            `banned[banned_offsets[o]:banned_offsets[o + 1]]`.
+        banned: Distinct candidates.
+        hashes: Stable hash of each candidate's id.
+        weights: Positive weight of each candidate, summing to less than 2**63; empty when all
+            are equal.
+        rounds: Rounds of proposals before the exact path; `ROUNDS`.
+
+    Returns:
+        Candidate of each slot, -1 for the last slots of an owner with more slots than candidates
+        left; and the summed weight of what was not banned, by owner.
+    """
+    size = len(hashes)
+    weighted = len(weights) > 0
+    steps = np.cumsum(weights)
+    total = np.int64(size)
+    if weighted:
+        total = steps[-1]
+    drawn = np.full(len(slots), -1, np.int64)
+    left_weight = np.full(len(owners), total, np.int64)
+    mark = np.full(size, -1, np.int64)
+    keys = np.empty(0, np.float64)
+    integers = np.empty(0, np.int64)
+    for owner in range(len(owners)):
+        left = size
+        for at in range(banned_offsets[owner], banned_offsets[owner + 1]):
+            mark[banned[at]] = owner
+            left -= 1
+            left_weight[owner] -= weights[banned[at]] if weighted else 1
+        begin = offsets[owner]
+        end = min(offsets[owner + 1], begin + left)
+        open_slots = end - begin
+        dense = 2 * open_slots > left or left_weight[owner] < total // 8
+        for attempt in range(0 if dense else rounds):
+            if open_slots == 0:
+                break
+            for slot in range(begin, end):
+                if drawn[slot] >= 0:
+                    continue
+                proposal = _scale(_fold(slots[slot], np.uint64(attempt)), np.uint64(total))
+                if weighted:
+                    proposal = np.searchsorted(steps, proposal, side="right")
+                if mark[proposal] != owner:
+                    mark[proposal] = owner
+                    drawn[slot] = proposal
+                    open_slots -= 1
+        if open_slots == 0:
+            continue
+        if weighted:
+            if len(keys) == 0:
+                keys = np.empty(size, np.float64)
+            for place in range(size):
+                word = _fold(owners[owner], hashes[place])
+                uniform = (np.float64(word >> _S11) + 0.5) * 2.0**-53
+                keys[place] = -np.log(uniform) / weights[place]
+                if mark[place] == owner:
+                    keys[place] = np.inf
+            order = np.argsort(keys, kind="mergesort")
+        else:
+            if len(integers) == 0:
+                integers = np.empty(size, np.int64)
+            for place in range(size):
+                integers[place] = np.int64(_fold(owners[owner], hashes[place]) >> _S1)
+                if mark[place] == owner:
+                    integers[place] = np.iinfo(np.int64).max
+            order = np.argsort(integers, kind="mergesort")
+        nth = 0
+        for slot in range(begin, end):
+            if drawn[slot] < 0:
+                drawn[slot] = order[nth]
+                nth += 1
+    return drawn, left_weight

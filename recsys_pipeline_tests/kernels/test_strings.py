@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys_pipeline.kernels.strings import dense_codes, find, hash_words
+from recsys_pipeline.transforms.stable_hash import hash_strings
+from recsys_pipeline.transforms.state import arrow_strings, string_buffers
+
+# short, so that repeats, prefixes of one another and the empty string are the rule
+texts = st.lists(st.text("aé\x00b", max_size=3), max_size=60)
+
+
+def buffers(values):
+    return string_buffers(arrow_strings(pl.Series(values, dtype=pl.String)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=20), max_size=30))
+def test_the_kernel_hashes_as_the_transform_does(values):
+    expected = hash_strings(pl.Series(values, dtype=pl.String))
+    assert hash_words(*buffers(values)).tolist() == expected.tolist()
+
+
+@settings(deadline=None)
+@given(texts, st.booleans())
+def test_codes_number_the_distinct_strings_even_when_hashes_collide(values, collide):
+    hashes = hash_words(*buffers(values))
+    if collide:
+        hashes = hashes % np.uint64(2)
+    codes, firsts = dense_codes(*buffers(values), hashes)
+    distinct = list(dict.fromkeys(values))
+    assert [distinct[code] for code in codes] == values
+    assert [values[row] for row in firsts] == distinct
+
+
+def test_codes_of_more_strings_than_the_first_table_holds():
+    values = [f"user-{n % 20_000}" for n in range(50_000)]
+    codes, firsts = dense_codes(*buffers(values), hash_words(*buffers(values)))
+    assert codes.tolist() == [n % 20_000 for n in range(50_000)]
+    assert firsts.tolist() == list(range(20_000))
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("aéb", max_size=3), unique=True), texts, st.booleans())
+def test_known_strings_are_found_even_when_hashes_collide(known, asked, collide):
+    known_hashes, hashes = hash_words(*buffers(known)), hash_words(*buffers(asked))
+    if collide:
+        known_hashes, hashes = known_hashes % np.uint64(2), hashes % np.uint64(2)
+    by_hash = np.argsort(known_hashes, kind="stable")
+    found = find(*buffers(asked), hashes, *buffers(known), known_hashes[by_hash], by_hash)
+    codes = {text: code for code, text in enumerate(known)}
+    assert found.tolist() == [codes.get(text, -1) for text in asked]
+
+
+def test_a_slice_of_strings_is_coded_by_its_own_rows():
+    sliced = arrow_strings(pl.Series(["x", "left", "right", "left"])).slice(1)
+    offsets, data = string_buffers(sliced)
+    codes, _ = dense_codes(offsets, data, hash_words(offsets, data))
+    assert codes.tolist() == [0, 1, 0]

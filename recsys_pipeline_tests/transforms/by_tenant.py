@@ -1,0 +1,99 @@
+"""The transforms of one tenant, applied to the worlds of several; divided into passes on request."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from recsys_pipeline.schemas.rules import frame_schema
+from recsys_pipeline.schemas.samples import SAMPLE_KEYS, SampleKeys, TrainingSample
+from recsys_pipeline.transforms.candidates import KnownItems
+from recsys_pipeline.transforms.event_pass import EventPass
+from recsys_pipeline.transforms.negatives import negatives
+from recsys_pipeline.transforms.positives import positives
+from recsys_pipeline.transforms.samples import training_samples
+from recsys_pipeline.transforms.state import State
+from recsys_pipeline_tests.transforms import strategies as world
+
+NEGATIVE_COLUMNS = (
+    "tenant", "date", "user_id", "item_id", "timestamp", "negative_source",
+    "sampling_probability", "conditional_probability",
+)  # fmt: skip
+SHORTFALL = {"tenant": pl.String(), "date": pl.Date(), "shortfall": pl.Int64()}
+
+
+def passes(events: pl.DataFrame, cuts=()):
+    """Yield passes over a tenant's events and their days; a pass ends with each day of `cuts`."""
+    state, low = State.empty(), None
+    for last in [*sorted(cuts), None]:
+        part = events if low is None else events.filter(pl.col("date") > low)
+        part = part if last is None else part.filter(pl.col("date") <= last)
+        one = EventPass(state, part)
+        yield one, sorted(set(part["date"]))
+        state, low = one.merged(), last
+
+
+def tenants(events, versions):
+    """Yield each tenant with its events and item versions."""
+    frame = world.interaction_frame(events).collect()
+    listed = world.item_frame(versions).collect()
+    for tenant in world.TENANTS:
+        own = pl.col("tenant") == tenant
+        yield tenant, frame.filter(own), listed.filter(own)
+
+
+def short_frame(tenant, shortfall):
+    return pl.DataFrame(
+        [(tenant, day, n) for day, n in shortfall.items()], schema=SHORTFALL, orient="row"
+    )
+
+
+def negatives_of(events, versions, config, days=None, cuts=()):
+    """Return the negatives as `SampleKeys` types them, and the shortfall by (tenant, date)."""
+    schema = frame_schema(SampleKeys)
+    rows = [pl.DataFrame(schema={name: schema[name] for name in NEGATIVE_COLUMNS})]
+    short = [pl.DataFrame(schema=SHORTFALL)]
+    for tenant, own, listed in tenants(events, versions):
+        if tenant not in config:
+            continue
+        for one, held in passes(own, cuts):
+            items = KnownItems.of(one, listed)
+            wanted = held if days is None else [day for day in held if day in days]
+            chosen = positives(one.coded(), config[tenant], wanted).collect()
+            drawn = negatives(chosen, one, items, tenant, config[tenant])
+            named = drawn.rows.with_columns(
+                pl.lit(tenant).alias("tenant"),
+                one.users.ids.gather(drawn.rows["user"]).alias("user_id"),
+                items.ids.gather(drawn.rows["item"]).alias("item_id"),
+            )
+            rows.append(named.select(NEGATIVE_COLUMNS))
+            from datetime import date, timedelta
+
+            dated = {date(1970, 1, 1) + timedelta(d): n for d, n in drawn.shortfall.items()}
+            short.append(short_frame(tenant, dated))
+    order = ["date", "tenant"]
+    return (
+        pl.concat(rows).sort(order, maintain_order=True),
+        pl.concat(short).sort(order, maintain_order=True),
+    )
+
+
+def samples_of(events, versions, config, days, columns, cuts=()):
+    """Return the samples of some days and their shortfall by (tenant, date)."""
+    schema = frame_schema(TrainingSample)
+    rows = [pl.DataFrame(schema={name: schema[name] for name in (*SAMPLE_KEYS, *columns)})]
+    short = [pl.DataFrame(schema=SHORTFALL)]
+    for tenant, own, listed in tenants(events, versions):
+        if tenant not in config:
+            continue
+        for one, held in passes(own, cuts):
+            wanted = [day for day in held if day in days]
+            drawn = training_samples(
+                one, tenant, listed, wanted, config[tenant], columns, world.WEIGHTS
+            )
+            rows.append(drawn.rows)
+            short.append(short_frame(tenant, drawn.shortfall))
+    order = ["date", "tenant"]
+    return (
+        pl.concat(rows).sort(order, maintain_order=True),
+        pl.concat(short).sort(order, maintain_order=True),
+    )
