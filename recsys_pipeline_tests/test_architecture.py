@@ -167,3 +167,11 @@ def test_light_modules_stay_light(start):
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_loading_the_definitions_loads_no_numba():
+    code = "import recsys_pipeline.definitions, sys; print('numba' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "False"

@@ -13,7 +13,8 @@ _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
-_S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
+_PARTS, _PART = 64, np.uint64(58)  # parts of a table, and the shift to a hash's part
+_S8, _S27, _S30, _S31 = (np.uint64(n) for n in (8, 27, 30, 31))
 
 
 @kernel
@@ -50,7 +51,10 @@ def _same(
 
 @kernel
 def dense_codes(offsets: Ints, data: Bytes, hashes: Words) -> tuple[Ints, Ints]:
-    """Number the distinct strings in the order of their first rows.
+    """Number the distinct strings, in no order that means anything.
+
+    Rows are taken by the upper bits of their hashes, so that the table and the strings which it
+    is compared with stay in the processor's cache: twice as fast from a million distinct strings.
 
     Args:
         offsets: Offsets of the strings.
@@ -58,43 +62,52 @@ def dense_codes(offsets: Ints, data: Bytes, hashes: Words) -> tuple[Ints, Ints]:
         hashes: Their hashes, as `hash_words` returns.
 
     Returns:
-        The code of each row, and the first row of each code.
+        The code of each row, and a row of each code.
     """
     count = len(hashes)
-    codes = np.empty(count, np.int64)
-    firsts = np.empty(1024, np.int64)
-    size = 4096
-    table = np.full(size, -1, np.int64)
-    found = 0
+    starts = np.zeros(_PARTS + 1, np.int64)
     for row in range(count):
-        hashed = hashes[row]
-        slot = np.int64(hashed & np.uint64(size - 1))
-        while True:
-            code = table[slot]
-            if code < 0:
-                break
-            first = firsts[code]
-            if hashes[first] == hashed and _same(offsets, data, first, offsets, data, row):
-                break
-            slot = (slot + 1) & (size - 1)
-        if code < 0:
-            if found == len(firsts):
-                longer = np.empty(2 * found, np.int64)
-                longer[:found] = firsts
-                firsts = longer
-            code = found
-            firsts[code] = row
-            table[slot] = code
-            found += 1
-            if 2 * found > size:
-                size *= 4
-                table = np.full(size, -1, np.int64)
-                for known in range(found):
-                    slot = np.int64(hashes[firsts[known]] & np.uint64(size - 1))
-                    while table[slot] >= 0:
-                        slot = (slot + 1) & (size - 1)
-                    table[slot] = known
-        codes[row] = code
+        starts[np.int64(hashes[row] >> _PART) + 1] += 1
+    largest = 0
+    for part in range(_PARTS):
+        largest = max(largest, int(starts[part + 1]))
+        starts[part + 1] += starts[part]
+    place = starts[:-1].copy()
+    rows = np.empty(count, np.int64)
+    for row in range(count):
+        part = np.int64(hashes[row] >> _PART)
+        rows[place[part]] = row
+        place[part] += 1
+    size = 1
+    while size < 2 * largest:
+        size *= 2
+    table = np.empty(size, np.int32)
+    codes = np.empty(count, np.int64)
+    firsts = np.empty(count, np.int64)
+    found = 0
+    for part in range(_PARTS):
+        begin, end = starts[part], starts[part + 1]
+        size = 1
+        while size < 2 * (end - begin):
+            size *= 2
+        table[:size] = -1
+        for at in range(begin, end):
+            row = rows[at]
+            hashed = hashes[row]
+            slot = np.int64(hashed & np.uint64(size - 1))
+            while True:
+                code = table[slot]
+                if code < 0:
+                    code = found
+                    table[slot] = code
+                    firsts[code] = row
+                    found += 1
+                    break
+                first = firsts[code]
+                if hashes[first] == hashed and _same(offsets, data, first, offsets, data, row):
+                    break
+                slot = (slot + 1) & (size - 1)
+            codes[row] = code
     return codes, firsts[:found].copy()
 
 
@@ -133,3 +146,47 @@ def find(
                 break
             at += 1
     return found
+
+
+@kernel
+def sorted_order(offsets: Ints, data: Bytes) -> Ints:
+    """Return the order of distinct strings by their bytes, as UTF-8 sorts.
+
+    Eight bytes at a time: what they leave tied is ordered by the next eight.
+    """
+    count = len(offsets) - 1
+    order = np.arange(count)
+    if count < 2:
+        return order
+    begins, ends, depths = [0], [count], [0]
+    keys = np.empty(count, np.uint64)
+    while len(begins) > 0:
+        begin, end, depth = begins.pop(), ends.pop(), depths.pop()
+        longest = 0
+        for at in range(begin, end):
+            row = order[at]
+            first, last = offsets[row] + depth, offsets[row + 1]
+            longest = max(longest, last - first)
+            key = np.uint64(0)
+            for byte in range(first, min(first + 8, last)):
+                key = (key << _S8) | np.uint64(data[byte])
+            # an end sorts as zeros; those that end among zeros are told apart by their lengths
+            missing = 8 - max(min(last - first, 8), 0)
+            keys[at] = key << np.uint64(8 * missing) if missing < 8 else np.uint64(0)
+        run = np.argsort(keys[begin:end])
+        order[begin:end] = order[begin:end][run]
+        keys[begin:end] = keys[begin:end][run]
+        start = begin
+        for at in range(begin + 1, end + 1):
+            if at < end and keys[at] == keys[start]:
+                continue
+            if at - start > 1:
+                if longest > 8:
+                    begins.append(start)
+                    ends.append(at)
+                    depths.append(depth + 8)
+                else:
+                    lengths = offsets[order[start:at] + 1] - offsets[order[start:at]]
+                    order[start:at] = order[start:at][np.argsort(lengths)]
+            start = at
+    return order

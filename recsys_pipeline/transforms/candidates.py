@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from recsys_pipeline.kernels.columns import TOTAL
 from recsys_pipeline.transforms.catalogue import distinct_versions
-from recsys_pipeline.transforms.state import arrow_strings, string_buffers
+from recsys_pipeline.transforms.state import arrow_strings, sorted_codes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -47,26 +47,13 @@ class KnownItems:
             events: The tenant's events, on the state of the days before.
             item_versions: Valid item versions of the tenant (columns of `Item`).
         """
-        from recsys_pipeline.kernels.strings import dense_codes, hash_words
-
         versions = distinct_versions(item_versions)
-        every = pa.concat_arrays(
-            [events.items.strings, events.state.items.ids, arrow_strings(versions["item_id"])]
-        )
-        offsets, data = string_buffers(every)
-        hashes = hash_words(offsets, data)
-        codes, firsts = dense_codes(offsets, data, hashes)
-        found = pl.Series(every, dtype=pl.String).gather(firsts)
-        order = found.arg_sort().to_numpy()
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        of_pass, of_state, listed = np.split(
-            rank[codes],
-            np.cumsum([len(events.items.strings), events.state.items.count]),
-        )
+        every = [events.items.strings, events.state.items.ids, arrow_strings(versions["item_id"])]
+        strings, hashes, codes = sorted_codes(pa.concat_arrays(every))
+        of_pass, of_state, listed = np.split(codes, np.cumsum([len(part) for part in every[:-1]]))
         return cls(
-            found.gather(order),
-            hashes[firsts[order]],
+            pl.Series(strings, dtype=pl.String),
+            hashes,
             of_pass,
             of_state,
             versions.with_columns(pl.Series("item", listed)).sort("item", "date"),

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from recsys_pipeline.schemas.features import RECENT_ITEMS
 from recsys_pipeline.transforms.features_common import COUNTS
-from recsys_pipeline.transforms.state import Entities, State, arrow_strings, string_buffers
+from recsys_pipeline.transforms.state import Entities, State, arrow_strings, sorted_codes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -50,19 +50,9 @@ class Coded:
     @classmethod
     def of(cls, column: pl.Series, entities: Entities) -> Coded:
         """Code a String series without nulls."""
-        from recsys_pipeline.kernels.strings import dense_codes, hash_words
-
-        offsets, data = string_buffers(arrow_strings(column))
-        hashes = hash_words(offsets, data)
-        codes, firsts = dense_codes(offsets, data, hashes)
-        found = column.gather(firsts)
-        order = found.arg_sort().to_numpy()
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        ids = found.gather(order)
-        strings = arrow_strings(ids)
-        own = hashes[firsts[order]]
-        return cls(ids, strings, own, rank[codes], entities.find(strings, own))
+        strings, hashes, codes = sorted_codes(arrow_strings(column))
+        ids = pl.Series(strings, dtype=pl.String)
+        return cls(ids, strings, hashes, codes, entities.find(strings, hashes))
 
 
 @dataclass(frozen=True)

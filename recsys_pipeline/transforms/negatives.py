@@ -8,7 +8,7 @@ of days and the thread count.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from recsys_pipeline.transforms.arrays import Ints
+    from recsys_pipeline.transforms.arrays import Floats, Ints
     from recsys_pipeline.transforms.event_pass import EventPass
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
 
@@ -34,13 +34,17 @@ class Negatives:
     """Negatives and what could not be drawn.
 
     Attributes:
-        rows: Columns `user` (code in the pass), `item` (code in `KnownItems`), `date`,
-            `timestamp`, `negative_source`, `sampling_probability`, `conditional_probability`;
-            sorted by (date, user), then by slot.
+        positive: For each negative the positive that it was drawn for: its row in the positives.
+        item: Its item (code in `KnownItems`).
+        sampling_probability: Its probability in one draw, before exclusion.
+        conditional_probability: The same after exclusion.
         shortfall: Requested less drawn, by day with positives, zeros included.
     """
 
-    rows: pl.DataFrame
+    positive: Ints
+    item: Ints
+    sampling_probability: Floats
+    conditional_probability: Floats
     shortfall: dict[int, int]
 
 
@@ -49,6 +53,7 @@ class _Batch:
     """Positives of one day in slot order: by user, timestamp, item.
 
     Attributes:
+        begin: Row of the first in the positives.
         day: Days since 1970-01-01.
         user: User code of each positive.
         item: Item code of each, of the pass.
@@ -56,24 +61,12 @@ class _Batch:
         occurrence: 0, 1, … among those equal in all three.
     """
 
+    begin: int
     day: int
     user: Ints
     item: Ints
     timestamp: Ints
     occurrence: Ints
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """Negatives of one batch, one array element each, and its shortfall."""
-
-    day: int
-    user: Ints
-    item: Ints
-    timestamp: Ints
-    sampling: npt.NDArray[np.float64]
-    conditional: npt.NDArray[np.float64]
-    shortfall: int
 
 
 def negatives(
@@ -97,7 +90,7 @@ def negatives(
 
     Args:
         positives: Columns date, user_id, item_id (codes of the pass), timestamp, as `positives`
-            returns of `EventPass.coded`.
+            returns of `EventPass.coded`: sorted by date, user_id, timestamp, item_id.
         events: The tenant's events, on the state of the days before.
         items: All items of the tenant.
         tenant: The tenant.
@@ -107,30 +100,24 @@ def negatives(
     seed = fold(start(config.seed), hash_strings(pl.Series([tenant])))
     drawn = [_draw(batch, events, items, state, seed, config) for batch in _batches(positives)]
 
-    def column(name: str, dtype: type[np.generic]) -> npt.NDArray[np.generic]:
+    def joined(name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
         return np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in drawn)])
 
-    days = np.repeat([part.day for part in drawn], [len(part.user) for part in drawn])
-    rows = pl.DataFrame(
-        {
-            "user": column("user", np.int64),
-            "item": column("item", np.int64),
-            "date": pl.Series(days, dtype=pl.Int32).cast(pl.Date),
-            "timestamp": pl.Series(column("timestamp", np.int64)).cast(pl.Datetime("us", "UTC")),
-            "sampling_probability": column("sampling", np.float64),
-            "conditional_probability": column("conditional", np.float64),
-        }
-    ).with_columns(pl.lit(config.strategy).alias("negative_source"))
-    return Negatives(rows, {part.day: part.shortfall for part in drawn})
+    return Negatives(
+        joined("positive", np.int64),
+        joined("item", np.int64),
+        joined("sampling_probability", np.float64),
+        joined("conditional_probability", np.float64),
+        {day: short for part in drawn for day, short in part.shortfall.items()},
+    )
 
 
 def _batches(positives: pl.DataFrame) -> Iterator[_Batch]:
     """Split positives into batches, in the order of days."""
     keys = ["date", "user_id", "timestamp", "item_id"]
-    ordered = positives.sort(keys)
-    repeated = ordered.select(pl.struct(keys).is_duplicated().any()).item()
+    repeated = positives.select(pl.struct(keys).is_duplicated().any()).item()
     occurrence = pl.int_range(pl.len()).over(keys) if repeated else pl.lit(0)
-    ordered = ordered.with_columns(occurrence.cast(pl.Int64).alias("occurrence"))
+    ordered = positives.with_columns(occurrence.cast(pl.Int64).alias("occurrence"))
     days, *columns = (
         ordered[name].to_physical().cast(pl.Int64).to_numpy()
         for name in ("date", "user_id", "item_id", "timestamp", "occurrence")
@@ -139,7 +126,7 @@ def _batches(positives: pl.DataFrame) -> Iterator[_Batch]:
     starts = np.concatenate([[0], edges])[: len(days)]
     ends = np.concatenate([edges, [len(days)]])
     for begin, end in zip(starts, ends, strict=False):
-        yield _Batch(int(days[begin]), *(c[begin:end] for c in columns))
+        yield _Batch(int(begin), int(days[begin]), *(c[begin:end] for c in columns))
 
 
 def _draw(
@@ -149,7 +136,7 @@ def _draw(
     state: ItemState,
     seed: npt.NDArray[np.uint64],
     config: SamplingConfig,
-) -> _Drawn:
+) -> Negatives:
     from recsys_pipeline.kernels.sampling import ROUNDS, banned_candidates, draw_distinct
 
     codes = np.flatnonzero(state.candidates(batch.day))
@@ -193,12 +180,10 @@ def _draw(
     weight = weights[chosen] if len(weights) else np.ones(len(chosen), np.int64)
     total = int(weights.sum()) if len(weights) else len(codes)
     owner = np.repeat(np.arange(len(users)), counts)[positive]
-    return _Drawn(
-        batch.day,
-        batch.user[positive],
+    return Negatives(
+        batch.begin + positive,
         codes[chosen],
-        batch.timestamp[positive],
         weight / max(total, 1),  # without candidates there are no rows to divide for
         weight / left[owner],
-        shortfall=len(slots) - len(slot),
+        {batch.day: len(slots) - len(slot)},
     )

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from recsys_pipeline.transforms.candidates import KnownItems
     from recsys_pipeline.transforms.event_pass import EventPass, Side
 
-_DAYS = 1 << 20  # more than the days that a date can have
-
 
 def check_columns(feature_columns: Sequence[str]) -> None:
     """Refuse names that are no feature of samples.
@@ -65,6 +63,8 @@ def features_before(
     Raises:
         SettingsError: A feature column is not one of `SAMPLE_FEATURES`.
     """
+    from recsys_pipeline.kernels.as_of import newest_before
+
     check_columns(feature_columns)
     day = rows["date"].to_physical().cast(pl.Int64).to_numpy()
     user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
@@ -86,7 +86,7 @@ def features_before(
     if names := wanted("item", CATALOGUE_FEATURES):
         versions = items.versions
         days = versions["date"].to_physical().cast(pl.Int64).to_numpy()
-        index = _newest_before(versions["item"].to_numpy(), days, item, day)
+        index = newest_before(versions["item"].to_numpy(), days, len(items.ids), item, day)
         found |= _columns("item", versions, names, index)
     return pl.DataFrame({name: found[name] for name in feature_columns})
 
@@ -97,22 +97,6 @@ def _columns(
     rows = pl.Series(index).set(pl.Series(index < 0), None)
     taken = table.select(names).select(pl.all().gather(rows))
     return {f"{prefix}_{name}": taken[name] for name in names}
-
-
-def _newest_before(entities: Ints, days: Ints, asked: Ints, day: Ints) -> Ints:
-    """Return for each (entity, day) asked for the row of its entity's newest earlier day, or -1.
-
-    Args:
-        entities: Entity of each row, ascending.
-        days: Day of each row, ascending within the entity.
-        asked: The entities asked for.
-        day: The day of each.
-    """
-    if not len(entities):
-        return np.full(len(asked), -1, np.int64)
-    at = np.searchsorted(entities * _DAYS + days, asked * _DAYS + day, side="left") - 1
-    # the newest row below may be another entity's
-    return np.where((at >= 0) & (entities[at] == asked), at, -1)
 
 
 def _newest_totals(
@@ -128,9 +112,11 @@ def _newest_totals(
         asked: The codes asked for.
         day: The day of each.
     """
+    from recsys_pipeline.kernels.as_of import newest_before
+
     totals = events.totals(side)
     state = (events.state.users if side == "user" else events.state.items).totals
-    at = _newest_before(codes[totals.entity], totals.day, asked, day)
+    at = newest_before(codes[totals.entity], totals.day, len(known), asked, day)
     before = np.where(known[asked] >= 0, len(totals.rows) + known[asked], -1)
     at = np.where(at >= 0, at, before)
     # features are computed of those rows alone that a sample has

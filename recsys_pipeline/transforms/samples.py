@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from datetime import date
 
     from recsys_pipeline.transforms.event_pass import EventPass
+    from recsys_pipeline.transforms.negatives import Negatives
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
+
+
+_ONE = np.uint64(1)
 
 
 @dataclass(frozen=True)
@@ -68,21 +72,7 @@ def training_samples(
     items = KnownItems.of(events, item_versions)
     chosen = positives(events.coded(), config, days).collect()
     drawn = negatives(chosen, events, items, tenant, config)
-    labelled = pl.concat(
-        [
-            chosen.select(
-                pl.col("user_id").alias("user"),
-                pl.Series("item", items.of_pass[chosen["item_id"].to_numpy().astype(np.int64)]),
-                "date",
-                "timestamp",
-                label=pl.lit(1.0),
-            ),
-            drawn.rows.with_columns(label=pl.lit(0.0)),
-        ],
-        how="diagonal",
-    ).sort(
-        "date", "user", "timestamp", "label", "item", descending=[False, False, False, True, False]
-    )
+    labelled = _in_order(chosen, drawn, items, config)
     features = features_before(labelled, events, items, feature_columns, event_weights)
     schema = frame_schema(TrainingSample)
     rows = labelled.with_columns(
@@ -94,4 +84,43 @@ def training_samples(
     return Samples(
         rows.hstack(features.get_columns()).cast({name: schema[name] for name in names}),
         {EPOCH + timedelta(days=day): short for day, short in drawn.shortfall.items()},
+    )
+
+
+def _in_order(
+    chosen: pl.DataFrame, drawn: Negatives, items: KnownItems, config: SamplingConfig
+) -> pl.DataFrame:
+    """Return positives and negatives, sorted by date, user, time, label (descending) and item.
+
+    Returns:
+        Columns `user`, `item` (codes), `date`, `timestamp`, `label`, `negative_source` and both
+        probabilities.
+    """
+    item = items.of_pass[chosen["item_id"].to_numpy()]
+    # positives are in order: those that share user and time are one group, its negatives behind
+    moment = chosen.select(pl.struct("date", "user_id", "timestamp").rle_id()).to_series()
+    group = moment.to_numpy().astype(np.uint64)
+    bits = np.uint64(max(len(items.ids) - 1, 1).bit_length())
+    keys = np.concatenate(
+        [
+            (group << (bits + _ONE)) | item.astype(np.uint64),
+            (group[drawn.positive] << (bits + _ONE))
+            | (_ONE << bits)
+            | drawn.item.astype(np.uint64),
+        ]
+    )
+    order = np.argsort(keys)
+    source = np.concatenate([np.arange(chosen.height), drawn.positive])[order]
+    number = np.where(order < chosen.height, -1, order - chosen.height)
+    is_negative = pl.Series(number >= 0)
+    of_negative = pl.Series(number).set(~is_negative, None)
+    rows = chosen.select(pl.col("user_id").alias("user"), "date", "timestamp")
+    return rows.select(pl.all().gather(source)).with_columns(
+        pl.Series("item", np.concatenate([item, drawn.item])[order]),
+        (~is_negative).cast(pl.Float64).alias("label"),
+        pl.when(is_negative).then(pl.lit(config.strategy)).alias("negative_source"),
+        pl.Series(drawn.sampling_probability).gather(of_negative).alias("sampling_probability"),
+        pl.Series(drawn.conditional_probability)
+        .gather(of_negative)
+        .alias("conditional_probability"),
     )

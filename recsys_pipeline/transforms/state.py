@@ -42,6 +42,24 @@ def arrow_strings(values: pl.Series) -> pa.LargeStringArray:
     return strings.cast(pa.large_string())
 
 
+def sorted_codes(strings: pa.LargeStringArray) -> tuple[pa.LargeStringArray, Words, Ints]:
+    """Number the distinct strings in their sorted order.
+
+    Returns:
+        The distinct strings, ascending; their stable hashes; and the code of each given string.
+    """
+    from recsys_pipeline.kernels.strings import dense_codes, hash_words, sorted_order
+
+    offsets, data = string_buffers(strings)
+    hashes = hash_words(offsets, data)
+    codes, firsts = dense_codes(offsets, data, hashes)
+    found = strings.take(pa.array(firsts))
+    order = sorted_order(*string_buffers(found))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return found.take(pa.array(order)), hashes[firsts[order]], rank[codes]
+
+
 @dataclass(frozen=True)
 class Entities:
     """Users or items: their ids by code, and their totals.

@@ -60,10 +60,13 @@ def negatives_of(events, versions, config, days=None, cuts=()):
             wanted = held if days is None else [day for day in held if day in days]
             chosen = positives(one.coded(), config[tenant], wanted).collect()
             drawn = negatives(chosen, one, items, tenant, config[tenant])
-            named = drawn.rows.with_columns(
+            named = chosen.select("date", "user_id", "timestamp")[drawn.positive].with_columns(
                 pl.lit(tenant).alias("tenant"),
-                one.users.ids.gather(drawn.rows["user"]).alias("user_id"),
-                items.ids.gather(drawn.rows["item"]).alias("item_id"),
+                pl.lit(config[tenant].strategy).alias("negative_source"),
+                pl.Series("sampling_probability", drawn.sampling_probability),
+                pl.Series("conditional_probability", drawn.conditional_probability),
+                one.users.ids.gather(chosen["user_id"].gather(drawn.positive)).alias("user_id"),
+                items.ids.gather(drawn.item).alias("item_id"),
             )
             rows.append(named.select(NEGATIVE_COLUMNS))
             from datetime import date, timedelta
