@@ -229,7 +229,9 @@ class View:
             {"date": [p[0] for p in partitions], "tenant": [p[1] for p in partitions]},
             schema={"date": pl.Date, "tenant": pl.String},
         )
-        rows = landed.join(wanted, on=["date", "tenant"], how="semi").collect()
+        rows = landed.join(
+            wanted, on=["date", "tenant"], how="semi", maintain_order="left"
+        ).collect()
         listed = {n: c for n in names if (c := self.config(n).categories) is not None}
         return split(rows, kind, listed if kind == "items" else None)
 

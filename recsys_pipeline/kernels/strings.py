@@ -70,14 +70,14 @@ def dense_codes(offsets: Ints, data: Bytes, hashes: Words) -> tuple[Ints, Ints]:
         starts[np.int64(hashes[row] >> _PART) + 1] += 1
     largest = 0
     for part in range(_PARTS):
-        largest = max(largest, int(starts[part + 1]))
+        largest = max(largest, starts[part + 1])
         starts[part + 1] += starts[part]
     place = starts[:-1].copy()
     rows = np.empty(count, np.int64)
     for row in range(count):
-        part = np.int64(hashes[row] >> _PART)
-        rows[place[part]] = row
-        place[part] += 1
+        own = np.int64(hashes[row] >> _PART)
+        rows[place[own]] = row
+        place[own] += 1
     size = 1
     while size < 2 * largest:
         size *= 2

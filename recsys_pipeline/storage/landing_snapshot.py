@@ -111,7 +111,8 @@ class LandingSnapshot:
             part.split("=")[0]: pl.String() for part in self._uri.split("/") if "=" in part
         }
         return pl.scan_parquet(
-            [f"{self._uri}/{path}" for path in files["path"]],
+            # partition by partition, earlier files first: what needs an order finds it nearly made
+            [f"{self._uri}/{path}" for path in files["path"].sort()],
             schema={name: dtype for name, dtype in schema.items() if name not in hive},
             hive_schema=above | hive,
             glob=False,
