@@ -226,7 +226,9 @@ def _rows(
         return ids.unique().collect(engine="streaming")["item_id"]
 
     done.bytes += chunk.size
-    headers = [header_tenant(found) if found else None for found in chunk.headers]
+    headers: list[str | None] = [None] * len(chunk.headers)
+    if any(chunk.headers):
+        headers = [header_tenant(found) if found else None for found in chunk.headers]
     return MessageRows(settings, source, known_items).rows(chunk.values, chunk.offsets, headers)
 
 

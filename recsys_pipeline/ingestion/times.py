@@ -81,6 +81,8 @@ def read_times(values: pl.Series, form: str, timezone: str) -> tuple[pl.Series, 
 
 
 def _auto(texts: pl.Series, timezone: str) -> tuple[pl.Series, pl.Series]:
+    if timezone == "UTC" and (texts.str.contains(_COMMON) | texts.is_null()).all():
+        return _bounded(_common(texts))
     numbers = texts.str.contains(_NUMBER).fill_null(False)  # noqa: FBT003  # polars' own signature
     if not numbers.any():
         return _bounded(_iso(texts, timezone))
@@ -138,14 +140,22 @@ def _epoch(texts: pl.Series, units: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 def _iso(texts: pl.Series, timezone: str) -> pl.Series:
     common = texts.str.contains(_COMMON).fill_null(False)  # noqa: FBT003
-    body = texts.str.strip_suffix("Z").str.strip_suffix(" UTC").str.strip_suffix("+00:00")
     if timezone != "UTC":
-        common &= body.str.len_bytes() < texts.str.len_bytes()
-    fast = _naive(body.set(~common, None)).dt.replace_time_zone("UTC")
+        common &= _body(texts).str.len_bytes() < texts.str.len_bytes()
+    fast = _common(texts.set(~common, None))
     rest = texts.set(common, None)
     if rest.null_count() == len(rest):
         return fast
     return fast.zip_with(common, _any_iso(rest, timezone))
+
+
+def _body(texts: pl.Series) -> pl.Series:
+    return texts.str.strip_suffix("Z").str.strip_suffix(" UTC").str.strip_suffix("+00:00")
+
+
+def _common(texts: pl.Series) -> pl.Series:
+    """Read times of UTC that `_COMMON` describes, or nulls."""
+    return _naive(_body(texts)).dt.replace_time_zone("UTC")
 
 
 def _naive(texts: pl.Series) -> pl.Series:

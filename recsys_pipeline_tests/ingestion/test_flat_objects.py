@@ -64,6 +64,14 @@ def read(blocks):
 @settings(max_examples=300)
 @example([*PLAIN, b'{"":""}'])
 @example([*PLAIN, b'{"a":1.5e-07}'])
+@example([*PLAIN, b'{"a":1e3 ,"b":"\\"\\""}'])  # two quotes more make up for a number
+@example([*PLAIN, b'{"a":1e3,"b":1e3,"":""   }'])  # a field more and spaces, for two numbers
+@example([*PLAIN, b'{"a":1e3,"b":1e3,"":""}'])
+@example([*PLAIN, b'{"a" :0.10,"b":":"}'])
+@example([*PLAIN, b'{"a" :0.10}', b'{"a":":x"}'])
+@example(
+    [b'{"a":"0","b":"y"}', *PLAIN, b'{"a":0.100,"b":"y"}', b'{"a":1e20,"b":"","c":"","d":"" }']
+)
 @given(texts())
 def test_both_readers_agree(values):
     positions = list(range(10, 10 + len(values)))
