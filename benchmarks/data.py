@@ -45,8 +45,10 @@ def raw_file(millions: int) -> Path:
             events=1_000_000 * millions,
             start=START,
             days=DAYS,
+            event_ids=False,
+            file_format="parquet",
         )
-        generate(config, folder, "parquet")
+        generate(config, folder)
     return target
 
 
@@ -54,3 +56,18 @@ def items_file(millions: int) -> Path:
     """Return the generated catalogue."""
     raw_file(millions)
     return FOLDER / f"generated-{millions}m" / "items.parquet"
+
+
+def coded_file(millions: int) -> Path:
+    """Return the events with integer codes in the place of ids."""
+    target = FOLDER / f"coded-{millions}m.parquet"
+    if not target.exists():
+        frame = pl.scan_parquet(events_file(millions)).select(
+            pl.col("user_id").str.slice(1).cast(pl.UInt32).alias("user"),
+            pl.col("item_id").str.slice(1).cast(pl.UInt32).alias("item"),
+            pl.col("interaction_type").cast(pl.Categorical).to_physical().alias("type"),
+            "timestamp",
+            "rating",
+        )
+        frame.sink_parquet(target)
+    return target

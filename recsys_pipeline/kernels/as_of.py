@@ -8,33 +8,28 @@ from recsys_pipeline.kernels.jit import Ints, kernel
 
 
 @kernel
-def newest_before(entities: Ints, days: Ints, size: int, asked: Ints, day: Ints) -> Ints:
+def newest_before(offsets: Ints, rows: Ints, days: Ints, asked: Ints, day: Ints) -> Ints:
     """Return for each (entity, day) asked for the row of its entity's newest earlier day.
 
     Args:
-        entities: Entity of each row, ascending.
-        days: Day of each row, ascending within the entity.
-        size: Number of entities.
+        offsets: Rows of entity e are `rows[offsets[e]:offsets[e + 1]]`, days ascending.
+        rows: Row numbers.
+        days: Day of each row.
         asked: The entities asked for.
         day: The day of each.
 
     Returns:
         Row numbers, -1 where the entity has no earlier row.
     """
-    offsets = np.zeros(size + 1, np.int64)
-    for entity in entities:
-        offsets[entity + 1] += 1
-    for entity in range(size):
-        offsets[entity + 1] += offsets[entity]
     found = np.empty(len(asked), np.int64)
     for number in range(len(asked)):
         begin = offsets[asked[number]]
         low, high = begin, offsets[asked[number] + 1]
         while low < high:
             middle = (low + high) // 2
-            if days[middle] < day[number]:
+            if days[rows[middle]] < day[number]:
                 low = middle + 1
             else:
                 high = middle
-        found[number] = low - 1 if low > begin else -1
+        found[number] = rows[low - 1] if low > begin else -1
     return found

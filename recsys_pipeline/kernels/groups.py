@@ -8,12 +8,11 @@ from recsys_pipeline.kernels.jit import Codes, Ints, kernel
 
 
 @kernel
-def counting_sort(keys: Ints, order: Ints, size: int) -> tuple[Ints, Ints]:
-    """Sort rows by a dense key, keeping the given order within a key.
+def counting_sort(keys: Ints, size: int) -> tuple[Ints, Ints]:
+    """Sort rows by a dense key, keeping their order within a key.
 
     Args:
         keys: The key of each row, 0 to size - 1.
-        order: The rows in the order to keep.
         size: Number of keys.
 
     Returns:
@@ -26,8 +25,8 @@ def counting_sort(keys: Ints, order: Ints, size: int) -> tuple[Ints, Ints]:
     for key in range(size):
         offsets[key + 1] += offsets[key]
     place = offsets[:-1].copy()
-    rows = np.empty(len(order), np.int64)
-    for row in order:
+    rows = np.empty(len(keys), np.int64)
+    for row in range(len(keys)):
         key = keys[row]
         rows[place[key]] = row
         place[key] += 1

@@ -13,7 +13,7 @@ _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
-_PARTS, _PART = 64, np.uint64(58)  # parts of a table, and the shift to a hash's part
+_UPPER, _LOWER, _FREE = np.uint64(0xFFFFFFFF00000000), np.uint64(0xFFFFFFFF), np.uint64(0)
 _S8, _S27, _S30, _S31 = (np.uint64(n) for n in (8, 27, 30, 31))
 
 
@@ -51,10 +51,10 @@ def _same(
 
 @kernel
 def dense_codes(offsets: Ints, data: Bytes, hashes: Words) -> tuple[Ints, Ints]:
-    """Number the distinct strings, in no order that means anything.
+    """Number the distinct strings in the order of their first rows.
 
-    Rows are taken by the upper bits of their hashes, so that the table and the strings which it
-    is compared with stay in the processor's cache: twice as fast from a million distinct strings.
+    An open-addressing table holds code and upper half of the hash; a copy of the distinct strings
+    is what rows are compared with, so that it and the table are all that is not read in order.
 
     Args:
         offsets: Offsets of the strings.
@@ -62,52 +62,58 @@ def dense_codes(offsets: Ints, data: Bytes, hashes: Words) -> tuple[Ints, Ints]:
         hashes: Their hashes, as `hash_words` returns.
 
     Returns:
-        The code of each row, and a row of each code.
+        The code of each row, and the first row of each code.
     """
     count = len(hashes)
-    starts = np.zeros(_PARTS + 1, np.int64)
-    for row in range(count):
-        starts[np.int64(hashes[row] >> _PART) + 1] += 1
-    largest = 0
-    for part in range(_PARTS):
-        largest = max(largest, starts[part + 1])
-        starts[part + 1] += starts[part]
-    place = starts[:-1].copy()
-    rows = np.empty(count, np.int64)
-    for row in range(count):
-        own = np.int64(hashes[row] >> _PART)
-        rows[place[own]] = row
-        place[own] += 1
-    size = 1
-    while size < 2 * largest:
-        size *= 2
-    table = np.empty(size, np.int32)
     codes = np.empty(count, np.int64)
-    firsts = np.empty(count, np.int64)
+    firsts = np.empty(1024, np.int64)
+    ends = np.zeros(1025, np.int64)
+    copies = np.empty(16_384, np.uint8)
+    size = 4096
+    table = np.zeros(size, np.uint64)
     found = 0
-    for part in range(_PARTS):
-        begin, end = starts[part], starts[part + 1]
-        size = 1
-        while size < 2 * (end - begin):
-            size *= 2
-        table[:size] = -1
-        for at in range(begin, end):
-            row = rows[at]
-            hashed = hashes[row]
-            slot = np.int64(hashed & np.uint64(size - 1))
-            while True:
-                code = table[slot]
-                if code < 0:
-                    code = found
-                    table[slot] = code
-                    firsts[code] = row
-                    found += 1
-                    break
-                first = firsts[code]
-                if hashes[first] == hashed and _same(offsets, data, first, offsets, data, row):
-                    break
-                slot = (slot + 1) & (size - 1)
-            codes[row] = code
+    for row in range(count):
+        hashed = hashes[row]
+        begin, length = offsets[row], offsets[row + 1] - offsets[row]
+        tag = hashed & _UPPER
+        slot = np.int64(hashed & np.uint64(size - 1))
+        code = np.int64(-1)
+        while table[slot] != _FREE:
+            if table[slot] & _UPPER == tag:
+                other = np.int64(table[slot] & _LOWER) - 1
+                at = ends[other]
+                if ends[other + 1] - at == length:
+                    same = True
+                    for byte in range(length):
+                        if copies[at + byte] != data[begin + byte]:
+                            same = False
+                            break
+                    if same:
+                        code = other
+                        break
+            slot = (slot + 1) & (size - 1)
+        if code < 0:
+            if found == len(firsts):
+                firsts = np.concatenate((firsts, np.empty(found, np.int64)))
+                ends = np.concatenate((ends, np.empty(found, np.int64)))
+            while ends[found] + length > len(copies):
+                copies = np.concatenate((copies, np.empty(len(copies), np.uint8)))
+            code = np.int64(found)
+            firsts[code] = row
+            copies[ends[code] : ends[code] + length] = data[begin : begin + length]
+            found += 1
+            ends[found] = ends[code] + length
+            table[slot] = tag | np.uint64(found)
+            if 2 * found > size:
+                size *= 4
+                table = np.zeros(size, np.uint64)
+                for known in range(found):
+                    hashed = hashes[firsts[known]]
+                    slot = np.int64(hashed & np.uint64(size - 1))
+                    while table[slot] != _FREE:
+                        slot = (slot + 1) & (size - 1)
+                    table[slot] = (hashed & _UPPER) | np.uint64(known + 1)
+        codes[row] = code
     return codes, firsts[:found].copy()
 
 

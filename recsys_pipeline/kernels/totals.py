@@ -1,4 +1,4 @@
-"""Running totals per entity and day, in one pass over events sorted by entity and day."""
+"""Running totals per entity and day, in one pass over events in the order of days."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from recsys_pipeline.kernels.columns import (
     UNIQUE,
     WIDTH,
 )
-from recsys_pipeline.kernels.jit import Flags, Ints, kernel
+from recsys_pipeline.kernels.jit import Bytes, Flags, Ints, kernel
 
 
 @kernel
 def running_totals(
-    offsets: Ints,
-    rows: Ints,
+    entities: Ints,
+    order: Ints,
     days: Ints,
     times: Ints,
-    types: Ints,
+    types: Bytes,
     ratings: Ints,
     first: Flags,
     known: Ints,
     totals: Ints,
     wanted: Flags,
 ) -> tuple[Ints, Ints, Ints, Ints]:
-    """Add the events of each entity to its totals, and tell how they stand after wanted days.
+    """Add events to the totals of their entities, and tell how they stand after wanted days.
 
     Args:
-        offsets: Events of entity e are `rows[offsets[e]:offsets[e + 1]]`, days ascending.
-        rows: Event numbers.
+        entities: Entity of each event.
+        order: The events, days ascending; empty where they stand in that order.
         days: Day of each event, an index into `wanted`.
         times: Microseconds since 1970-01-01.
         types: Code of the event type, 0 to 4.
@@ -46,47 +46,59 @@ def running_totals(
         wanted: Whether the rows of a day are wanted.
 
     Returns:
-        Of each (entity, wanted day with events), by entity, then day: the entity, the place in
-        `rows` behind the day's last event, and the totals. And the totals of each entity after
-        its last event.
+        Of each (entity, wanted day with events), by day, then entity: the entity, the day, and the
+        totals after it. And the totals of each entity after its last event.
     """
-    entities = len(offsets) - 1
-    count = 0
-    for entity in range(entities):
-        for at in range(offsets[entity], offsets[entity + 1]):
-            day = days[rows[at]]
-            if wanted[day] and (at + 1 == offsets[entity + 1] or days[rows[at + 1]] != day):
-                count += 1
-    who = np.empty(count, np.int64)
-    behind = np.empty(count, np.int64)
-    found = np.empty((count, WIDTH), np.int64)
-    last = np.empty((entities, WIDTH), np.int64)
-    out = 0
-    for entity in range(entities):
-        sums = last[entity]
+    size = len(known)
+    last = np.empty((size, WIDTH), np.int64)
+    for entity in range(size):
         if known[entity] >= 0:
-            sums[:] = totals[known[entity]]
+            last[entity] = totals[known[entity]]
         else:
-            sums[:] = 0
-            sums[FIRST], sums[LAST] = np.iinfo(np.int64).max, np.iinfo(np.int64).min
-        begin, end = offsets[entity], offsets[entity + 1]
-        for at in range(begin, end):
-            row = rows[at]
-            day = days[row]
-            if at == begin or days[rows[at - 1]] != day:
+            last[entity] = 0
+            last[entity, FIRST] = np.iinfo(np.int64).max
+            last[entity, LAST] = np.iinfo(np.int64).min
+    count = 0
+    met = np.full(size, -1, np.int64)
+    for at in range(len(entities)):
+        row = order[at] if len(order) else at
+        if wanted[days[row]] and met[entities[row]] != days[row]:
+            met[entities[row]] = days[row]
+            count += 1
+    who = np.empty(count, np.int64)
+    when = np.empty(count, np.int64)
+    found = np.empty((count, WIDTH), np.int64)
+    met[:] = -1
+    out, at = 0, 0
+    while at < len(entities):
+        day = days[order[at] if len(order) else at]
+        begin = out
+        ascending = True
+        while at < len(entities):
+            row = order[at] if len(order) else at
+            if days[row] != day:
+                break
+            at += 1
+            entity = entities[row]
+            sums = last[entity]
+            if met[entity] != day:
+                met[entity] = day
                 sums[ACTIVE_DAYS] += 1
+                if wanted[day]:
+                    ascending = ascending and (out == begin or who[out - 1] < entity)
+                    who[out] = entity
+                    out += 1
             sums[TOTAL] += 1
             sums[BY_TYPE + types[row]] += 1
-            if first[row]:
-                sums[UNIQUE] += 1
+            sums[UNIQUE] += first[row]
             if ratings[row] >= 0:
                 sums[RATING_COUNT] += 1
                 sums[RATING_SUM] += ratings[row]
             sums[FIRST] = min(sums[FIRST], times[row])
             sums[LAST] = max(sums[LAST], times[row])
-            if wanted[day] and (at + 1 == end or days[rows[at + 1]] != day):
-                who[out] = entity
-                behind[out] = at + 1
-                found[out] = sums
-                out += 1
-    return who, behind, found, last
+        if not ascending:
+            who[begin:out].sort()
+        for number in range(begin, out):
+            when[number] = day
+            found[number] = last[who[number]]
+    return who, when, found, last

@@ -6,6 +6,7 @@ before, and the state after the last day.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -15,6 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from recsys_pipeline.kernels.columns import TOTAL
 from recsys_pipeline.schemas.features import RECENT_ITEMS
 from recsys_pipeline.transforms.features_common import COUNTS
 from recsys_pipeline.transforms.state import Entities, State, arrow_strings, sorted_codes
@@ -60,15 +62,13 @@ class Totals:
     """Totals of entities after days on which they had events.
 
     Attributes:
-        entity: Code in the pass, by entity, then day.
-        behind: Place behind the day's last event in the pass's order of this side.
+        entity: Code in the pass, by day, then entity.
         day: Days since 1970-01-01.
         rows: `WIDTH` numbers each, see `kernels.columns`.
         last: The totals of every entity of the pass after its last event.
     """
 
     entity: Ints
-    behind: Ints
     day: Ints
     rows: Ints
     last: Ints
@@ -118,13 +118,15 @@ class EventPass:
     def __init__(self, state: State, events: pl.DataFrame) -> None:
         self.state = state
         self._events = events.select("timestamp", "date", "interaction_type")
-        self.users = Coded.of(events["user_id"], state.users)
-        self.items = Coded.of(events["item_id"], state.items)
+        with ThreadPoolExecutor(2) as pool:  # kernels leave the interpreter to other threads
+            users = pool.submit(Coded.of, events["user_id"], state.users)
+            self.items = Coded.of(events["item_id"], state.items)
+            self.users = users.result()
         self.times: Ints = events["timestamp"].to_physical().to_numpy()
         self.days: Ints = events["date"].to_physical().cast(pl.Int64).to_numpy()
         self._types = (
             events["interaction_type"]
-            .replace_strict(list(COUNTS.values()), list(range(len(COUNTS))), return_dtype=pl.Int64)
+            .replace_strict(list(COUNTS.values()), list(range(len(COUNTS))), return_dtype=pl.UInt8)
             .to_numpy()
         )
         self._ratings = (events["rating"] * 100).round().cast(pl.Int64).fill_null(-1).to_numpy()
@@ -146,21 +148,20 @@ class EventPass:
         """Offsets by user, and event numbers by (user, time, item)."""
         from recsys_pipeline.kernels.groups import counting_sort, is_ordered
 
-        size, every = len(self.users.ids), np.arange(len(self.times))
-        offsets, rows = counting_sort(self.users.codes, every, size)
+        offsets, rows = counting_sort(self.users.codes, len(self.users.ids))
         # stored events are in this order already, day by day
         if not is_ordered(offsets, rows, self.times, self.items.codes):
             by_time = np.lexsort((self.items.codes, self.times))
-            offsets, rows = counting_sort(self.users.codes, by_time, size)
+            offsets, rows = counting_sort(self.users.codes[by_time], len(self.users.ids))
+            rows = by_time[rows]
         return offsets, rows
 
     @cached_property
-    def _by_item(self) -> tuple[Ints, Ints]:
-        from recsys_pipeline.kernels.groups import counting_sort
-
-        in_order = bool((self.days[1:] >= self.days[:-1]).all())
-        by_day = np.arange(len(self.days)) if in_order else np.argsort(self.days, kind="stable")
-        return counting_sort(self.items.codes, by_day, len(self.items.ids))
+    def _by_day(self) -> Ints:
+        """Event numbers, days ascending; none where they stand so."""
+        if bool((self.days[1:] >= self.days[:-1]).all()):
+            return np.empty(0, np.int64)
+        return np.argsort(self.days, kind="stable")
 
     @cached_property
     def first_meetings(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -188,7 +189,6 @@ class EventPass:
         coded, entities = (
             (self.users, self.state.users) if side == "user" else (self.items, self.state.items)
         )
-        offsets, rows = self.by_user if side == "user" else self._by_item
         low = int(self.days.min()) if len(self.days) else 0
         high = int(self.days.max()) if len(self.days) else -1
         wanted = np.full(high - low + 1, days is None)
@@ -196,9 +196,9 @@ class EventPass:
             number = (day - EPOCH).days - low
             if 0 <= number < len(wanted):
                 wanted[number] = True
-        who, behind, found, last = running_totals(
-            offsets,
-            rows,
+        who, when, found, last = running_totals(
+            coded.codes,
+            self._by_day,
             self.days - low,
             self.times,
             self._types,
@@ -208,7 +208,15 @@ class EventPass:
             entities.totals,
             wanted,
         )
-        return Totals(who, behind, self.days[rows[behind - 1]], found, last)
+        return Totals(who, when + low, found, last)
+
+    def last_totals(self) -> tuple[Ints, Ints]:
+        """Return the totals of users and of items after the last event."""
+        _ = self.first_meetings  # which both need
+        with ThreadPoolExecutor(2) as pool:
+            users = pool.submit(self.totals, "user", ())
+            items = self.totals("item", ()).last
+            return users.result().last, items
 
     def recent_items(self, users: Ints, behind: Ints) -> tuple[Ints, Ints]:
         """Return the latest items of users at some moments.
@@ -235,6 +243,13 @@ class EventPass:
             RECENT_ITEMS,
         )
 
+    def behind(self, totals: Totals) -> Ints:
+        """Return for each row of users' totals the place in `by_user` behind its latest event."""
+        known = self.users.known[totals.entity]
+        before = np.zeros(len(known), np.int64)
+        before[known >= 0] = self.state.users.totals[known[known >= 0], TOTAL]
+        return self.by_user[0][totals.entity] + totals.rows[:, TOTAL] - before
+
     def item_ids(self, codes: Ints) -> pl.Series:
         """Return the ids of codes as `recent_items` gives them."""
         return pl.concat([self.items.ids, self._state_item_ids]).gather(codes)
@@ -249,8 +264,9 @@ class EventPass:
         from recsys_pipeline.kernels.pairs import items_met
 
         state = self.state
-        users, user_codes = _merged(state.users, self.users, self.totals("user", ()).last)
-        items, item_codes = _merged(state.items, self.items, self.totals("item", ()).last)
+        of_users, of_items = self.last_totals()
+        users, user_codes = _merged(state.users, self.users, of_users)
+        items, item_codes = _merged(state.items, self.items, of_items)
         every = np.arange(len(self.users.ids))
         offsets, codes = self.recent_items(every, self.by_user[0][1:])
         # the state's codes stay, those of the pass become its

@@ -48,7 +48,7 @@ def item_features(
         end_of_day().alias("as_of"),
     )
     schema = frame_schema(ItemFeatures)
-    found = with_item_formulas(rows.sort("date", "entity"), event_weights)
+    found = with_item_formulas(rows, event_weights)
     return found.select(schema.names()).cast(schema)
 
 

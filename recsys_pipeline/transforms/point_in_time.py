@@ -64,6 +64,7 @@ def features_before(
         SettingsError: A feature column is not one of `SAMPLE_FEATURES`.
     """
     from recsys_pipeline.kernels.as_of import newest_before
+    from recsys_pipeline.kernels.groups import counting_sort
 
     check_columns(feature_columns)
     day = rows["date"].to_physical().cast(pl.Int64).to_numpy()
@@ -86,7 +87,8 @@ def features_before(
     if names := wanted("item", CATALOGUE_FEATURES):
         versions = items.versions
         days = versions["date"].to_physical().cast(pl.Int64).to_numpy()
-        index = newest_before(versions["item"].to_numpy(), days, len(items.ids), item, day)
+        by_item = counting_sort(versions["item"].to_numpy(), len(items.ids))
+        index = newest_before(*by_item, days, item, day)
         found |= _columns("item", versions, names, index)
     return pl.DataFrame({name: found[name] for name in feature_columns})
 
@@ -107,16 +109,18 @@ def _newest_totals(
     Args:
         events: The events.
         side: Users or items.
-        codes: Code of each entity of the pass, ascending.
+        codes: Code of each entity of the pass.
         known: The row in the state of each code, or -1.
         asked: The codes asked for.
         day: The day of each.
     """
     from recsys_pipeline.kernels.as_of import newest_before
+    from recsys_pipeline.kernels.groups import counting_sort
 
     totals = events.totals(side)
     state = (events.state.users if side == "user" else events.state.items).totals
-    at = newest_before(codes[totals.entity], totals.day, len(known), asked, day)
+    by_entity = counting_sort(codes[totals.entity], len(known))
+    at = newest_before(*by_entity, totals.day, asked, day)
     before = np.where(known[asked] >= 0, len(totals.rows) + known[asked], -1)
     at = np.where(at >= 0, at, before)
     # features are computed of those rows alone that a sample has

@@ -35,7 +35,7 @@ def user_features(events: EventPass, tenant: str, days: Collection[date] | None)
         of the events, and however they are divided between state and pass.
     """
     totals = events.totals("user", days)
-    offsets, items = events.recent_items(totals.entity, totals.behind)
+    offsets, items = events.recent_items(totals.entity, events.behind(totals))
     ids = events.item_ids(items).to_arrow(compat_level=pl.CompatLevel.newest())
     recent = pa.LargeListArray.from_arrays(pa.array(offsets), ids)
     rows = totals.frame().with_columns(
@@ -45,7 +45,7 @@ def user_features(events: EventPass, tenant: str, days: Collection[date] | None)
         end_of_day().alias("as_of"),
     )
     schema = frame_schema(UserFeatures)
-    return with_user_formulas(rows.sort("date", "entity")).select(schema.names()).cast(schema)
+    return with_user_formulas(rows).select(schema.names()).cast(schema)
 
 
 def with_user_formulas(totals: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,113 @@
+"""Contenders of the environment in `.bench/peers`: `python peers.py CONTENDER MILLIONS`.
+
+It imports nothing of ours, so that their pins and ours need not agree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import time
+from pathlib import Path
+
+FOLDER = Path(".bench")
+TYPES = ["view", "click", "like", "add_to_cart", "purchase"]
+RATIO = 4
+
+
+def recommenders(millions: int):
+    """Microsoft recommenders' sampler of negatives."""
+    import pandas as pd
+    from recommenders.datasets.pandas_df_utils import negative_feedback_sampler
+
+    path = FOLDER / f"events-{millions}m.parquet"
+
+    def work():
+        events = pd.read_parquet(path, columns=["user_id", "item_id"]).assign(label=1.0)
+        rows = negative_feedback_sampler(
+            events, "user_id", "item_id", "label", "feedback", ratio_neg_per_user=RATIO
+        )
+        rows.to_parquet(FOLDER / "recommenders.parquet", compression="zstd")
+
+    return work
+
+
+def recbole(millions: int):
+    """RecBole's sampler on integer codes: an item may come twice, and nothing is written."""
+    import numpy as np
+    import pandas as pd
+    from recbole.sampler import Sampler
+
+    events = pd.read_parquet(FOLDER / f"events-{millions}m.parquet", columns=["user_id", "item_id"])
+    users, user_ids = pd.factorize(events["user_id"])
+    items, item_ids = pd.factorize(events["item_id"])
+
+    class Events:
+        """What the sampler asks of a dataset."""
+
+        uid_field, iid_field = "user", "item"
+        user_num, item_num = len(user_ids) + 1, len(item_ids) + 1
+        inter_feat = {"user": Column(users + 1), "item": Column(items + 1)}
+
+    def work():
+        sampler = Sampler(["train"], [Events()], "uniform").set_phase("train")
+        sampler.sample_by_user_ids(np.asarray(users + 1), np.asarray(items + 1), RATIO)
+
+    return work
+
+
+class Column:
+    """An array that answers `.numpy()`, as a tensor would."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def numpy(self):
+        """Return the values."""
+        return self.values
+
+
+def great_expectations(millions: int):
+    """Expectations on a pandas frame read from Parquet."""
+    import great_expectations as gx
+    import pandas as pd
+
+    path = FOLDER / f"events-{millions}m.parquet"
+    context = gx.get_context(mode="ephemeral")
+    source = context.data_sources.add_pandas("pandas")
+    batch = source.add_dataframe_asset("events").add_batch_definition_whole_dataframe("all")
+    suite = context.suites.add(gx.ExpectationSuite("events"))
+    of = gx.expectations
+    for expectation in (
+        of.ExpectColumnValuesToNotBeNull(column="user_id"),
+        of.ExpectColumnValueLengthsToBeBetween(column="user_id", min_value=1, max_value=255),
+        of.ExpectColumnValuesToNotBeNull(column="item_id"),
+        of.ExpectColumnValueLengthsToBeBetween(column="item_id", min_value=1, max_value=255),
+        of.ExpectColumnValuesToBeInSet(column="interaction_type", value_set=TYPES),
+        of.ExpectColumnValuesToNotBeNull(column="timestamp"),
+        of.ExpectColumnValuesToBeBetween(column="rating", min_value=0, max_value=5),
+    ):
+        suite.add_expectation(expectation)
+
+    def work():
+        frame = pd.read_parquet(path)
+        batch.get_batch({"dataframe": frame}).validate(suite)
+
+    return work
+
+
+def main() -> None:
+    """Prepare, time the work, and print the seconds as JSON."""
+    contender, millions = sys.argv[1:3]
+    with contextlib.redirect_stdout(io.StringIO()):
+        work = globals()[contender](int(millions))
+        began = time.perf_counter()
+        work()
+        seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()
