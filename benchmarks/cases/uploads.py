@@ -58,7 +58,7 @@ def ours(millions: int) -> Callable[[], object]:
     def work() -> object:
         mapping = load_mapping(None, "interactions")
         with open_source(str(path)) as source:
-            blocks = read_blocks(source, "csv")
+            blocks = read_blocks(source, mapping.format)
             landed = pl.concat(normalise(block, mapping, receipt) for block in blocks)
         return split(landed, "interactions")
 
@@ -98,15 +98,15 @@ def duckdb(millions: int) -> Callable[[], object]:
     def work() -> object:
         connection = engine.connect(config={"threads": 2})
         connection.execute(
-            "CREATE TABLE typed AS SELECT *, try_cast(timestamp AS TIMESTAMPTZ) AS at, "
+            "CREATE TABLE typed AS SELECT *, try_cast(timestamp AS TIMESTAMPTZ) AS moment, "
             f"try_cast(rating AS DOUBLE) AS stars FROM read_csv('{path}', all_varchar = true)"
         )
         bad = (
-            f"at IS NULL OR interaction_type NOT IN ({kinds}) OR NOT stars BETWEEN 0 AND 5 "
+            f"moment IS NULL OR interaction_type NOT IN ({kinds}) OR NOT stars BETWEEN 0 AND 5 "
             "OR length(user_id) NOT BETWEEN 1 AND 255 OR length(item_id) NOT BETWEEN 1 AND 255"
         )
         connection.execute(
-            "CREATE TABLE valid AS SELECT DISTINCT user_id, item_id, interaction_type, at, stars "
+            "CREATE TABLE valid AS SELECT DISTINCT user_id, item_id, interaction_type, moment, stars "
             f"FROM typed WHERE NOT coalesce({bad}, false)"
         )
         return connection.execute(f"CREATE TABLE quarantine AS SELECT * FROM typed WHERE {bad}")

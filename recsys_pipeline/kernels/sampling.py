@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys_pipeline.kernels.jit import Codes, Flags, Ints, Words, inner, kernel
+from recsys_pipeline.kernels.jit import Codes, Flags, Floats, Ints, Words, inner, kernel
 
 ROUNDS = 32
 
@@ -109,7 +109,9 @@ def banned_candidates(
 @kernel
 def draw_distinct(
     offsets: Ints,
-    slots: Words,
+    states: Words,
+    numbers: Ints,
+    ratio: int,
     owners: Words,
     banned_offsets: Ints,
     banned: Ints,
@@ -117,11 +119,15 @@ def draw_distinct(
     weights: Ints,
     rounds: int,
 ) -> tuple[Ints, Ints]:
-    """Draw a candidate for each slot, distinct within the owner and never a banned one.
+    """Draw candidates for the positives of owners, distinct within the owner and never banned ones.
 
     Args:
-        offsets: Slots of owner o are those from offsets[o] to offsets[o + 1], in their order.
-        slots: Hash state of each slot; distinct states give independent proposals.
+        offsets: Positives of owner o are those from offsets[o] to offsets[o + 1]; each has `ratio`
+            slots, which are filled in this order.
+        states: Hash state of each positive.
+        numbers: Number of its first slot: a slot's own state is that of its positive with the
+            slot's number folded in, and distinct ones give independent proposals.
+        ratio: Slots of a positive.
         owners: Hash state of each owner, of another domain than the slots'.
         banned_offsets: What owner o must not draw is
             `banned[banned_offsets[o]:banned_offsets[o + 1]]`.
@@ -141,7 +147,7 @@ def draw_distinct(
     total = np.int64(size)
     if weighted:
         total = steps[-1]
-    drawn = np.full(len(slots), -1, np.int64)
+    drawn = np.full(len(states) * ratio, -1, np.int64)
     left_weight = np.full(len(owners), total, np.int64)
     mark = np.full(size, -1, np.int64)
     keys = np.empty(0, np.float64)
@@ -152,8 +158,8 @@ def draw_distinct(
             mark[banned[at]] = owner
             left -= 1
             left_weight[owner] -= weights[banned[at]] if weighted else 1
-        begin = offsets[owner]
-        end = min(offsets[owner + 1], begin + left)
+        begin = offsets[owner] * ratio
+        end = min(offsets[owner + 1] * ratio, begin + left)
         open_slots = end - begin
         dense = 2 * open_slots > left or left_weight[owner] < total // 8
         for attempt in range(0 if dense else rounds):
@@ -162,7 +168,10 @@ def draw_distinct(
             for slot in range(begin, end):
                 if drawn[slot] >= 0:
                     continue
-                proposal = _scale(_fold(slots[slot], np.uint64(attempt)), np.uint64(total))
+                positive = slot // ratio
+                own = np.uint64(numbers[positive] + slot - positive * ratio)
+                word = _fold(_fold(states[positive], own), np.uint64(attempt))
+                proposal = _scale(word, np.uint64(total))
                 if weighted:
                     proposal = np.searchsorted(steps, proposal, side="right")
                 if mark[proposal] != owner:
@@ -195,3 +204,45 @@ def draw_distinct(
                 drawn[slot] = order[nth]
                 nth += 1
     return drawn, left_weight
+
+
+@kernel
+def drawn_negatives(
+    drawn: Ints, ratio: int, offsets: Ints, left_weight: Ints, weights: Ints, codes: Ints
+) -> tuple[Ints, Ints, Floats, Floats]:
+    """Return what was drawn, without the slots that stayed empty.
+
+    Args:
+        drawn: Candidate of each slot, or -1, and
+        ratio: slots of a positive, and
+        offsets: positives of each owner, and
+        left_weight: weight that was not banned, all as in `draw_distinct`.
+        weights: Weight of each candidate; empty when all are equal.
+        codes: Item code of each candidate.
+
+    Returns:
+        Of each negative its positive, its item, its weight as a share of all candidates' and its
+        weight as a share of what was not banned.
+    """
+    count = 0
+    for candidate in drawn:
+        count += candidate >= 0
+    positives = np.empty(count, np.int64)
+    items = np.empty(count, np.int64)
+    of_all = np.empty(count, np.float64)
+    of_left = np.empty(count, np.float64)
+    weighted = len(weights) > 0
+    total = weights.sum() if weighted else np.int64(len(codes))
+    out = 0
+    for owner in range(len(offsets) - 1):
+        for slot in range(offsets[owner] * ratio, offsets[owner + 1] * ratio):
+            candidate = drawn[slot]
+            if candidate < 0:
+                continue
+            weight = weights[candidate] if weighted else np.int64(1)
+            positives[out] = slot // ratio
+            items[out] = codes[candidate]
+            of_all[out] = weight / total
+            of_left[out] = weight / left_weight[owner]
+            out += 1
+    return positives, items, of_all, of_left

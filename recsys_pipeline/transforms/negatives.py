@@ -114,19 +114,24 @@ def negatives(
 
 def _batches(positives: pl.DataFrame) -> Iterator[_Batch]:
     """Split positives into batches, in the order of days."""
-    keys = ["date", "user_id", "timestamp", "item_id"]
-    repeated = positives.select(pl.struct(keys).is_duplicated().any()).item()
-    occurrence = pl.int_range(pl.len()).over(keys) if repeated else pl.lit(0)
-    ordered = positives.with_columns(occurrence.cast(pl.Int64).alias("occurrence"))
     days, *columns = (
-        ordered[name].to_physical().cast(pl.Int64).to_numpy()
-        for name in ("date", "user_id", "item_id", "timestamp", "occurrence")
+        positives[name].to_physical().cast(pl.Int64).to_numpy()
+        for name in ("date", "user_id", "item_id", "timestamp")
     )
+    columns.append(_occurrences(days, *columns))
     edges = np.flatnonzero(np.diff(days)) + 1
     starts = np.concatenate([[0], edges])[: len(days)]
     ends = np.concatenate([edges, [len(days)]])
     for begin, end in zip(starts, ends, strict=False):
         yield _Batch(int(begin), int(days[begin]), *(c[begin:end] for c in columns))
+
+
+def _occurrences(*keys: Ints) -> Ints:
+    """Return 0, 1, … within each run of rows that are equal in all keys."""
+    number = np.arange(len(keys[0]))
+    begins = np.ones(len(number), np.bool_)
+    begins[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    return number - np.maximum.accumulate(np.where(begins, number, 0))
 
 
 def _draw(
@@ -137,7 +142,12 @@ def _draw(
     seed: npt.NDArray[np.uint64],
     config: SamplingConfig,
 ) -> Negatives:
-    from recsys_pipeline.kernels.sampling import ROUNDS, banned_candidates, draw_distinct
+    from recsys_pipeline.kernels.sampling import (
+        ROUNDS,
+        banned_candidates,
+        draw_distinct,
+        drawn_negatives,
+    )
 
     codes = np.flatnonzero(state.candidates(batch.day))
     place = np.full(len(items.ids), -1, np.int64)
@@ -167,23 +177,20 @@ def _draw(
     states = fold(np.repeat(user_states, counts), events.items.hashes[batch.item])
     if config.level == "event":
         states = fold(states, batch.timestamp)
-    ratio = config.ratio
-    number = batch.occurrence[:, None] * ratio + np.arange(ratio)[None, :]
-    slots = fold(np.repeat(states, ratio), number.reshape(-1))
-    offsets = np.append(first_positive, len(batch.user)) * ratio
+    offsets = np.append(first_positive, len(batch.user))
     drawn, left = draw_distinct(
-        offsets, slots, fold(user_states, _EXACT), *banned, items.hashes[codes], weights, ROUNDS
+        offsets,
+        states,
+        batch.occurrence * config.ratio,
+        config.ratio,
+        fold(user_states, _EXACT),
+        *banned,
+        items.hashes[codes],
+        weights,
+        ROUNDS,
     )
-
-    slot = np.flatnonzero(drawn >= 0)
-    chosen, positive = drawn[slot], slot // max(ratio, 1)
-    weight = weights[chosen] if len(weights) else np.ones(len(chosen), np.int64)
-    total = int(weights.sum()) if len(weights) else len(codes)
-    owner = np.repeat(np.arange(len(users)), counts)[positive]
-    return Negatives(
-        batch.begin + positive,
-        codes[chosen],
-        weight / max(total, 1),  # without candidates there are no rows to divide for
-        weight / left[owner],
-        {batch.day: len(slots) - len(slot)},
+    positive, item, of_all, of_left = drawn_negatives(
+        drawn, config.ratio, offsets, left, weights, codes
     )
+    shortfall = {batch.day: len(drawn) - len(positive)}
+    return Negatives(batch.begin + positive, item, of_all, of_left, shortfall)

@@ -15,8 +15,10 @@ def _draw(weights, n_slots, banned, rounds=ROUNDS):
     """Draw for many owners who all exclude the same candidates."""
     size = len(weights)
     drawn, left = draw_distinct(
-        np.arange(N_OWNERS + 1) * n_slots,
-        fold(start(6), np.arange(N_OWNERS * n_slots)),
+        np.arange(N_OWNERS + 1),
+        fold(start(6), np.arange(N_OWNERS)),
+        np.zeros(N_OWNERS, np.int64),
+        n_slots,
         fold(start(7), np.arange(N_OWNERS)),
         np.arange(N_OWNERS + 1) * len(banned),
         np.tile(np.array(banned, dtype=np.int64), N_OWNERS),
