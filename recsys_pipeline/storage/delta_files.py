@@ -12,10 +12,12 @@ import json
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+
+from recsys_pipeline.errors import LandingError
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -39,6 +41,8 @@ NO_FILES = pl.DataFrame(
 )
 TARGET_BYTES = 32 * 2**20  # of a compacted file: what a retraction holds in memory, compressed
 WRITERS = 8  # files written at once: a PUT to S3 is mostly waiting
+# longest time from the first file of a commit to the commit: the vacuum takes older ones for lost
+STAGED = timedelta(days=1)
 STREAMED = "kafka/"  # what the batch id of a Kafka partition begins with
 
 
@@ -55,6 +59,7 @@ class DataFiles:
         self._store = store
         self._table = table
         self._data_change = data_change
+        self._began = milliseconds()
         self.added: list[AddAction] = []
 
     def write(self, rows: pl.DataFrame) -> None:
@@ -92,6 +97,20 @@ class DataFiles:
                 stats=json.dumps(statistics),
             )
         )
+
+    def require_recent(self) -> None:
+        """Check that the files are too young to be taken for those of a lost commit.
+
+        Raises:
+            LandingError: They may be deleted by now.
+        """
+        age = timedelta(milliseconds=milliseconds() - self._began)
+        if age > STAGED:
+            raise LandingError(
+                self._table,
+                f"is given files that this process began to write {age} ago, which may be gone",
+                "Land the rows again",
+            )
 
     def discard(self) -> None:
         """Remove the files written; only for files that no commit was tried with."""

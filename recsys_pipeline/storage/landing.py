@@ -122,6 +122,7 @@ class Landing(LandingTable):
         # from the first try on, files of ours are left to `landing_vacuum`: a commit whose answer
         # was lost may name them
         for _ in range(ATTEMPTS):
+            staged.require_recent()
             actions: list[Any] = list(staged.added)
             transactions = [Transaction(app_id, sequence)]
             if replaces is not None:
@@ -166,6 +167,7 @@ class Landing(LandingTable):
             staged.discard()
             raise
         for _ in range(ATTEMPTS):
+            staged.require_recent()
             if self._commit(table, list(staged.added), [Transaction(app_id, end)]):
                 return
             # as in `append`: the offset is read on the very object that commits

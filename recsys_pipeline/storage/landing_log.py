@@ -210,7 +210,8 @@ def _is_settled(store: ObjectStore, table: str, version: int) -> bool:
 
 
 def _copy(store: ObjectStore, source: str, target: str) -> None:
-    if store.identity(target) is None:
-        data = store.read(source)
-        if data is not None:  # else another process has moved it
-            store.write(target, data)
+    # read first: what is read while there is no target is what the log has always had. A target
+    # looked for before could be written, and its source deleted and replaced, in the meantime
+    data = store.read(source)
+    if data is not None and store.identity(target) is None:  # else another process has moved it
+        store.write(target, data)

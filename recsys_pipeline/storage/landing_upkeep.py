@@ -24,7 +24,7 @@ CHECKPOINT = 20  # versions between two checkpoints: what an open reads one by o
 ROUND = 200  # versions between two rounds of compaction, removal of logs and vacuum
 # fewest files of uploads that are merged: content() must read what has rows of several batches
 UPLOADED = 8
-MERGED_FILES = 2_000  # files merged per round
+MERGED_FILES = 20_000  # files merged per round: a hundred per commit
 MERGED_BYTES = 64 * 2**20  # and their size
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from recsys_pipeline.storage.delta_files import live_files
+from recsys_pipeline.storage.delta_files import STAGED, live_files
 from recsys_pipeline.storage.landing_log import (
     SEGMENT,
     WORKERS,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from recsys_pipeline.storage.objects import ObjectStore
 
 RETAINED = timedelta(days=7)
-STAGED = timedelta(days=1)  # longest time from the first file of a commit to the commit
 SMALL = 5_000  # commits within `RETAINED` plus live files, up to which a table is listed as a whole
 SWEPT_DAYS = 4  # days listed per call in a table that is not small
 SWEPT_FILES = 1_000  # files deleted per call
@@ -43,8 +42,8 @@ _NAME = re.compile(r"date=[^/]+/tenant=[^/]+/(\d{13})-[0-9a-f]{32}\.parquet")
 def expire(store: ObjectStore, table: str, live: set[str], begin: int) -> None:
     """Delete the oldest segment of the history, and the data files that its commits removed.
 
-    Nothing is done while its last commit is younger than `RETAINED`. A process that dies half-way
-    leaves the segment's first commit, so that the next one does it again.
+    Nothing is done while its last version was the latest within `RETAINED`: until the commit after it. A
+    process that dies half-way leaves the segment's first commit, so that the next one does it again.
 
     Args:
         store: Store of the table.
@@ -56,7 +55,7 @@ def expire(store: ObjectStore, table: str, live: set[str], begin: int) -> None:
     last = start + SEGMENT - 1
     if last >= begin:
         return
-    at = committed_at(store.read(history_file(table, last)) or b"")
+    at = _at(store, table, last + 1)
     if at is None or at >= _now() - _milliseconds(RETAINED):
         return
     names = list(store.list(f"{table}/{segment_folder(start)}"))

@@ -68,8 +68,14 @@ class LocalStore:
 
     def _rename(self, local: Path, path: str) -> Path:
         target = self._path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return local.replace(target)
+        while True:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                return local.replace(target)
+            except FileNotFoundError:
+                if not local.exists():
+                    raise
+                # another process has removed the folder, which was empty until now
 
     def delete(self, path: str) -> None:
         """Remove an object and the folders that it leaves empty."""

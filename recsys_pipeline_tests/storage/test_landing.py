@@ -17,6 +17,7 @@ from recsys_pipeline.errors import ContractError, LandingError
 from recsys_pipeline.ingestion import batches
 from recsys_pipeline.storage import landing as landing_module
 from recsys_pipeline.storage import landing_table
+from recsys_pipeline.storage.delta_files import DataFiles
 from recsys_pipeline.storage.landing import Landing
 from recsys_pipeline_tests.storage.landing_rows import DAY, RECEIVED, landed, lander, rows
 
@@ -245,3 +246,28 @@ def test_a_commit_written_where_the_log_no_longer_is_counts_for_nothing(tmp_path
     assert lost
     assert landing.sequence("acme", "b") == 1
     assert landing.snapshot().scan().collect().height == 8
+
+
+def _upload(landing):
+    return landing.append([rows("acme-1", [0])], tenant="acme", key="k", sequence=1)
+
+
+def _offsets(landing):
+    landing.append_offsets(rows("kafka/a", [0]), app_id="kafka/a", after=None, end=1)
+
+
+@pytest.mark.parametrize("land", [_upload, _offsets])
+def test_files_that_the_vacuum_may_have_taken_are_not_committed(landing, monkeypatch, land):
+    """A writer was suspended for two days between its first file and the commit."""
+    write = DataFiles.write
+
+    def slowly(self, rows):
+        write(self, rows)
+        self._began -= 2 * 86_400_000
+
+    monkeypatch.setattr(DataFiles, "write", slowly)
+    with pytest.raises(LandingError, match="ago"):
+        land(landing)
+    monkeypatch.undo()
+    assert landing.snapshot().scan().collect().is_empty()
+    assert _upload(landing)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys_pipeline.storage import delta_files, landing_upkeep, landing_vacuum
+from recsys_pipeline.storage import delta_files, landing_log, landing_upkeep, landing_vacuum
 from recsys_pipeline.storage.delta_files import NO_FILES, DataFiles, compactable
 from recsys_pipeline.storage.landing import Landing
 from recsys_pipeline.storage.landing_log import listed
@@ -208,6 +209,9 @@ def test_killed_before_every_write_and_delete(tmp_path, monkeypatch, first):
     stream(landing, 0, offset + 60)
     assert landed(landing) == expected(1, offset + 60, 0)
     assert len(landing.store.list(f"{TABLE}/_delta_log")) < 25
+    # what a life has left half-way, the next ones have brought to its end
+    segments = {path.split("/")[2] for path in landing.store.list(f"{TABLE}/_history")}
+    assert len(segments) <= 3
 
 
 def worker(root, task, size, number) -> subprocess.Popen:
@@ -256,3 +260,43 @@ def test_writers_that_are_killed_again_and_again(tmp_path, seed):
     begin = listed(landing.store, TABLE)[0][0]
     for version in range(begin, snapshot.version + 1):
         assert landing.snapshot(version).version == version
+
+
+def test_a_version_that_was_the_latest_until_now_can_be_pinned_for_a_week(tmp_path, monkeypatch):
+    """The table is quiet for a month, with the last version of a segment as its latest."""
+    shrink(monkeypatch.setattr)
+    landing = Landing(str(tmp_path), "interactions")
+    last = landing_vacuum.SEGMENT - 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Landing, "_after_commit", lambda *_: None)
+        while landing.snapshot().version < last:
+            offset = landing.snapshot().offset(app_id(0)) or 0
+            stream(landing, 0, offset + 3)
+    for commit in (tmp_path / TABLE / "_delta_log").glob("*.json"):
+        actions = [json.loads(line) for line in commit.read_text().splitlines()]
+        for action in actions:
+            if "commitInfo" in action:
+                action["commitInfo"]["timestamp"] -= 30 * 86_400_000
+        commit.write_text("\n".join(map(json.dumps, actions)))
+    pinned = landing.snapshot()
+    assert pinned.version == last
+    before = pinned.scan().collect().height
+    stream(landing, 0, (pinned.offset(app_id(0)) or 0) + 100)
+    assert listed(landing.store, TABLE)[0][0] > last
+    assert landing.snapshot(last).scan().collect().height == before
+
+
+def test_a_commit_that_came_late_does_not_replace_the_history(tmp_path):
+    """While one process moves a version, another has moved it, and a third writes it anew."""
+    store = LocalStore(str(tmp_path))
+    store.write("log/5", b"real")
+
+    class Raced(LocalStore):
+        def read(self, path):
+            if store.identity("history/5") is None:
+                store.write("history/5", b"real")
+                store.write("log/5", b"late")
+            return super().read(path)
+
+    landing_log._copy(Raced(str(tmp_path)), "log/5", "history/5")
+    assert store.read("history/5") == b"real"

@@ -186,3 +186,26 @@ def test_many_passes_on_the_error_of_a_read(tmp_path, monkeypatch):
     monkeypatch.setattr(LocalStore, "read", read)
     with pytest.raises(PermissionError):
         Records(LocalStore(str(tmp_path))).many("table", DAYS)
+
+
+def test_a_file_is_put_though_its_folder_is_removed_meanwhile(tmp_path, monkeypatch):
+    """Another process deletes the last file of the folder, and the folder, before the rename."""
+    store = LocalStore(str(tmp_path / "root"))
+    make, raced = Path.mkdir, []
+
+    def mkdir(self, *arguments, **options):
+        make(self, *arguments, **options)
+        if self.name == "tenant=acme" and not raced:
+            raced.append(self)
+            self.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    store.write("date=2025-01-01/tenant=acme/a", b"rows")
+    assert raced
+    assert store.read("date=2025-01-01/tenant=acme/a") == b"rows"
+
+
+def test_a_file_that_is_gone_is_no_folder_that_is_gone(tmp_path):
+    store = LocalStore(str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        store.put_file(tmp_path / "none", "a")
