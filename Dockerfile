@@ -21,5 +21,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     DAGSTER_HOME=/opt/dagster
 USER recsys
 WORKDIR /opt/dagster
+# machine code of the kernels, into the user's cache: the package's folder is not the user's
+RUN python -m recsys_pipeline.maintenance.warm
 EXPOSE 3000 4000
 CMD ["dagster", "code-server", "start", "-h", "0.0.0.0", "-p", "4000", "-m", "recsys_pipeline.definitions"]

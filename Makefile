@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTEST_ARGS ?= -n 2 --dist worksteal
 BIN := .venv/bin
 
-.PHONY: help setup demo dev test test-slow faults lint format types check docs lock clean clean-data
+.PHONY: help setup demo dev test test-slow faults bench bench-peers lint format types check docs lock clean clean-data
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -27,6 +27,13 @@ test-slow: setup ## run the tests marked slow
 faults: setup ## seeded crashes of the landing: SUITE, SCHEDULES, SEED
 	@$(BIN)/python -m recsys_pipeline_tests.faults $(if $(SUITE),--suite $(SUITE)) \
 	  $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
+
+bench: setup ## measure against peers in fresh processes: ONLY, ROUNDS, MILLIONS
+	@$(BIN)/python -m benchmarks.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(MILLIONS),--millions $(MILLIONS))
+
+bench-peers: setup ## the environment of those peers that pin what we pin otherwise
+	@scripts/bench-peers.sh
 
 lint: setup ## ruff and the import layers
 	@$(BIN)/ruff check .

@@ -116,5 +116,7 @@ echo "setup: installing the locked set into .venv" >&2
 mkdir -p .dagster
 ln -sfn ../dagster.yaml .dagster/dagster.yaml
 write_dev_env
+echo "setup: compiling the kernels" >&2
+.venv/bin/python -m recsys_pipeline.maintenance.warm
 printf '%s\n' "$want" "$python" "$root" >"$stamp"
 echo "setup: done. Next: source dev.env" >&2

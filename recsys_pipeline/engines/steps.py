@@ -221,6 +221,8 @@ def _features(
     found: dict[Partition, pl.DataFrame] = {}
     for tenant, wanted in days.items():
         for events, held in states.passes(tenant, wanted):
+            if not held:  # days on the way from a state to those wanted
+                continue
             frame = (
                 user_features(events, tenant, held)
                 if side == "user"
@@ -307,6 +309,8 @@ def _draw(view: View, states: States, todo: Mapping[Partition, str]) -> dict[Par
         view.confirm(VALIDATED["items"], view.published("items", catalogue))
         config = sampling_config(view, tenant)
         for events, held in states.passes(tenant, wanted):
+            if not held:
+                continue
             drawn = training_samples(
                 events, tenant, versions, held, config, columns, view.settings.event_weights
             )

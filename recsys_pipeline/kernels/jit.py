@@ -24,7 +24,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 def inner(function: F) -> F:
     """Compile a function that kernels call."""
-    return cast("F", numba.njit(cache=True, nogil=True)(function))
+    return cast("F", _compiled(function))
 
 
 def kernel(function: F) -> F:
@@ -33,13 +33,21 @@ def kernel(function: F) -> F:
     A kernel writes to no argument. Arrays are handed over contiguous and read-only, whatever they
     were: each combination of kinds would be compiled by itself, a second or two each.
     """
-    compiled = numba.njit(cache=True, nogil=True)(function)
+    compiled = _compiled(function)
 
     @wraps(function)
     def call(*arguments: object) -> object:
         return compiled(*(_frozen(a) if isinstance(a, np.ndarray) else a for a in arguments))
 
+    call.compiled = compiled  # type: ignore[attr-defined]
     return cast("F", call)
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    try:
+        return cast("Callable[..., Any]", numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # neither the package's folder nor the user's own can be written to
+        return cast("Callable[..., Any]", numba.njit(nogil=True)(function))
 
 
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
