@@ -33,7 +33,7 @@ bench: setup ## measure against peers in fresh processes: ONLY, ROUNDS, MILLIONS
 	  $(if $(MILLIONS),--millions $(MILLIONS))
 
 bench-peers: setup ## the environment of those peers that pin what we pin otherwise
-	@scripts/bench-peers.sh
+	@scripts/peers.sh
 
 lint: setup ## ruff and the import layers
 	@$(BIN)/ruff check .

@@ -37,8 +37,12 @@ def mirror_offsets(settings: Settings, topic: str, offsets: Mapping[int, int]) -
         session_timeout_ms=patience,  # so long, 45 s by default, a commit waits for a coordinator
         heartbeat_interval_ms=max(patience // 3, 1),
         reconnect_backoff_ms=1_000,  # each attempt is a line in the log
+        reconnect_backoff_max_ms=10_000,
     )
-    consumer = Consumer(config, logger=log)
+    try:
+        consumer = Consumer(config, logger=log)
+    except KafkaException as error:
+        return reason(error)
     try:
         consumer.commit(
             offsets=[TopicPartition(topic, p, offset) for p, offset in sorted(offsets.items())],

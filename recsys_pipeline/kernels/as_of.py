@@ -8,28 +8,27 @@ from recsys_pipeline.kernels.jit import Ints, kernel
 
 
 @kernel
-def newest_before(offsets: Ints, rows: Ints, days: Ints, asked: Ints, day: Ints) -> Ints:
+def newest_before(entities: Ints, days: Ints, start: Ints, asked: Ints, day: Ints) -> Ints:
     """Return for each (entity, day) asked for the row of its entity's newest earlier day.
 
+    Both sides stand in the order of days, so one walk through both does.
+
     Args:
-        offsets: Rows of entity e are `rows[offsets[e]:offsets[e + 1]]`, days ascending.
-        rows: Row numbers.
-        days: Day of each row.
+        entities: Entity of each row.
+        days: Day of each row, ascending.
+        start: What to return of each entity that has no earlier row.
         asked: The entities asked for.
-        day: The day of each.
+        day: The day of each, ascending.
 
     Returns:
-        Row numbers, -1 where the entity has no earlier row.
+        Row numbers, or what `start` says.
     """
+    newest = start.copy()
     found = np.empty(len(asked), np.int64)
+    row = 0
     for number in range(len(asked)):
-        begin = offsets[asked[number]]
-        low, high = begin, offsets[asked[number] + 1]
-        while low < high:
-            middle = (low + high) // 2
-            if days[rows[middle]] < day[number]:
-                low = middle + 1
-            else:
-                high = middle
-        found[number] = rows[low - 1] if low > begin else -1
+        while row < len(entities) and days[row] < day[number]:
+            newest[entities[row]] = row
+            row += 1
+        found[number] = newest[asked[number]]
     return found

@@ -30,7 +30,7 @@ class KnownItems:
         hashes: Their stable hashes.
         of_pass: Code of each item of the pass.
         of_state: Code of each item of the state.
-        versions: Columns of `Item` and `item` (code), one row per item and day, sorted by them.
+        versions: Columns of `Item` and `item` (code), one row per day and item, sorted by them.
     """
 
     ids: pl.Series
@@ -56,7 +56,7 @@ class KnownItems:
             hashes,
             of_pass,
             of_state,
-            versions.with_columns(pl.Series("item", listed)).sort("item", "date"),
+            versions.with_columns(pl.Series("item", listed)).sort("date", "item"),
         )
 
 
@@ -79,11 +79,10 @@ class ItemState:
         self._seen[items.of_state] = True
         by_day = np.argsort(events.days, kind="stable")
         self._events = events.days[by_day], items.of_pass[events.items.codes[by_day]]
-        dated = items.versions.sort("date", "item")
         self._versions = (
-            dated["date"].to_physical().cast(pl.Int64).to_numpy(),
-            dated["item"].to_numpy(),
-            dated["available"].to_numpy(),
+            items.versions["date"].to_physical().cast(pl.Int64).to_numpy(),
+            items.versions["item"].to_numpy(),
+            items.versions["available"].to_numpy(),
         )
         self._counted = self._met = self._listed = 0
 

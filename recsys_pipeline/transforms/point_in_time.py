@@ -51,7 +51,7 @@ def features_before(
     earlier `date`. Without one they are null.
 
     Args:
-        rows: Columns date, `user` (code in the pass) and `item` (code in `KnownItems`).
+        rows: Columns date, ascending, `user` (code in the pass) and `item` (code in `KnownItems`).
         events: The tenant's events, on the state of the days before; every day of the rows.
         items: All items of the tenant.
         feature_columns: Names out of `SAMPLE_FEATURES`.
@@ -64,7 +64,6 @@ def features_before(
         SettingsError: A feature column is not one of `SAMPLE_FEATURES`.
     """
     from recsys_pipeline.kernels.as_of import newest_before
-    from recsys_pipeline.kernels.groups import counting_sort
 
     check_columns(feature_columns)
     day = rows["date"].to_physical().cast(pl.Int64).to_numpy()
@@ -87,8 +86,8 @@ def features_before(
     if names := wanted("item", CATALOGUE_FEATURES):
         versions = items.versions
         days = versions["date"].to_physical().cast(pl.Int64).to_numpy()
-        by_item = counting_sort(versions["item"].to_numpy(), len(items.ids))
-        index = newest_before(*by_item, days, item, day)
+        none = np.full(len(items.ids), -1, np.int64)
+        index = newest_before(versions["item"].to_numpy(), days, none, item, day)
         found |= _columns("item", versions, names, index)
     return pl.DataFrame({name: found[name] for name in feature_columns})
 
@@ -115,14 +114,11 @@ def _newest_totals(
         day: The day of each.
     """
     from recsys_pipeline.kernels.as_of import newest_before
-    from recsys_pipeline.kernels.groups import counting_sort
 
     totals = events.totals(side)
     state = (events.state.users if side == "user" else events.state.items).totals
-    by_entity = counting_sort(codes[totals.entity], len(known))
-    at = newest_before(*by_entity, totals.day, asked, day)
-    before = np.where(known[asked] >= 0, len(totals.rows) + known[asked], -1)
-    at = np.where(at >= 0, at, before)
+    before = np.where(known >= 0, len(totals.rows) + known, -1)
+    at = newest_before(codes[totals.entity], totals.day, before, asked, day)
     # features are computed of those rows alone that a sample has
     used = np.zeros(len(totals.rows) + len(state), np.bool_)
     used[at[at >= 0]] = True

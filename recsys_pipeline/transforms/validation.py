@@ -92,24 +92,37 @@ def split(
         .sort("date", "tenant", *_RECEIPT)
     )
     return Split(
-        kept.select(list(frame_schema(model))).sort(STORED_ORDER[kind]),
+        _in_stored_order(kept.select(list(frame_schema(model))), kind),
         quarantined.select(list(frame_schema(_QUARANTINE[kind]))),
         _counts(judged, kept, quarantined),
     )
 
 
 def _is_in_order_of_receipt(landed: pl.DataFrame) -> bool:
-    """Tell whether each partition's rows stand together and in order: files are written so."""
-    partition = pl.struct("date", "tenant")
-    receipt = [pl.col(name) for name in _RECEIPT]
+    """Tell whether each partition's rows are in order: a batch is read, and files are written, so."""
     later, tied = pl.lit(False), pl.lit(True)  # noqa: FBT003  # polars' own signature
-    for column in receipt:
-        later = later | (tied & (column > column.shift()))
-        tied = tied & (column == column.shift())
-    begins = pl.col("run") != pl.col("run").shift()
-    runs = landed.select(partition.rle_id().alias("run"), *_RECEIPT)
-    in_order = runs.select((later | tied | begins).fill_null(True).all()).item()  # noqa: FBT003
-    return bool(in_order) and runs["run"].n_unique() == landed.select(partition.n_unique()).item()
+    for name in _RECEIPT:
+        later = later | (tied & (pl.col(name) > pl.col(name).shift()))
+        tied = tied & (pl.col(name) == pl.col(name).shift())
+    partition = pl.struct("date", "tenant")
+    begins = partition.rle_id() != partition.rle_id().shift()
+    follows = landed.select(
+        (later | tied).fill_null(True).all().alias("rows"),  # noqa: FBT003
+        (later | tied | begins).fill_null(True).all().alias("rows_of_runs"),  # noqa: FBT003
+    ).row(0, named=True)
+    if follows["rows"] or not follows["rows_of_runs"]:
+        return bool(follows["rows"])
+    counts = landed.select(partition.rle_id().max() + 1 == partition.n_unique())
+    return bool(counts.item())
+
+
+def _in_stored_order(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
+    """Sort rows as they are stored; the last columns of the order are seldom needed."""
+    order = STORED_ORDER[kind]
+    ordered = rows.sort(order[:5])
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in order[:5])
+    tied = len(order) > 5 and ordered.select(same.any()).item()
+    return rows.sort(order) if tied else ordered
 
 
 def _category_rules(categories: Mapping[str, Sequence[str]]) -> list[Rule]:

@@ -393,6 +393,7 @@ def test_a_broker_that_is_down_holds_the_copy_up_for_a_bounded_time(tmp_path):
         kafka_bootstrap_servers="127.0.0.1:1",
         kafka_consumer_group="recsys",
         kafka_timeout_seconds=1,
+        kafka_options={"reconnect.backoff.max.ms": "50"},
     )
     began = time.monotonic()
     assert "coordinator" in (mirror_offsets(settings, "events", {0: 7}) or "")
