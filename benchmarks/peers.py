@@ -49,7 +49,9 @@ def recbole(millions: int):
 
         uid_field, iid_field = "user", "item"
         user_num, item_num = len(user_ids) + 1, len(item_ids) + 1
-        inter_feat = {"user": Column(users + 1), "item": Column(items + 1)}
+
+        def __init__(self):
+            self.inter_feat = {"user": Column(users + 1), "item": Column(items + 1)}
 
     def work():
         sampler = Sampler(["train"], [Events()], "uniform").set_phase("train")
