@@ -21,7 +21,7 @@ _S8, _S27, _S30, _S31 = (np.uint64(n) for n in (8, 27, 30, 31))
 def hash_words(offsets: Ints, data: Bytes) -> Words:
     """Hash strings: FNV-1a over their bytes, finished with the mix of splitmix64.
 
-    The same function as `transforms.stable_hash.hash_strings`, which names its sources.
+    `transforms.stable_hash` names the sources.
     """
     count = len(offsets) - 1
     hashes = np.empty(count, np.uint64)

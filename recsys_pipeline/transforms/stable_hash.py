@@ -7,17 +7,16 @@ words: each word is folded into the state and mixed.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 
-_FNV_OFFSET = np.uint64(0xCBF29CE484222325)
-_FNV_PRIME = np.uint64(0x100000001B3)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
@@ -51,21 +50,7 @@ def hash_strings(values: pl.Series) -> Words:
     Returns:
         uint64 array, one hash per value.
     """
-    arrow = values.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets_buffer, data = arrow.cast(pa.large_binary()).buffers()
-    state = np.full(len(values), _FNV_OFFSET)
-    if len(values) == 0:
-        return mix(state)
-    offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[arrow.offset :][: len(values) + 1]
-    text = np.frombuffer(data, dtype=np.uint8) if data is not None else np.empty(0, np.uint8)
-    lengths = np.diff(offsets)
-    # longest first, so that the strings which still have a byte are always a prefix
-    order = np.argsort(-lengths, kind="stable")
-    starts = offsets[:-1][order]
-    still = np.searchsorted(-lengths[order], -np.arange(lengths.max()), side="left")
-    for position, alive in enumerate(still):
-        byte = text[starts[:alive] + position].astype(np.uint64)
-        state[:alive] = (state[:alive] ^ byte) * _FNV_PRIME
-    hashes = np.empty_like(state)
-    hashes[order] = state
-    return mix(hashes)
+    from recsys_pipeline.kernels.strings import hash_words
+    from recsys_pipeline.transforms.state import arrow_strings, string_buffers
+
+    return hash_words(*string_buffers(arrow_strings(values)))
