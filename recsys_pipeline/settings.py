@@ -97,6 +97,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Events of a tenant after which the state that features build on is kept.",
     )
+    state_bucket_mib: int = Field(
+        64,
+        ge=0,
+        description="MiB of state in memory at a time; a tenant's larger state is on disk in parts.",
+    )
     idempotency_days: int = Field(
         30, ge=1, description="Days for which the same file ingested again changes nothing."
     )

@@ -13,6 +13,7 @@ from recsys_pipeline.generator.config import GeneratorConfig
 from recsys_pipeline.generator.generate import generate
 from recsys_pipeline.transforms.event_pass import EventPass
 from recsys_pipeline.transforms.item_features import item_features
+from recsys_pipeline.transforms.merge import Merge
 from recsys_pipeline.transforms.state import State
 from recsys_pipeline.transforms.user_features import user_features
 from recsys_pipeline_tests import plain_features
@@ -63,7 +64,7 @@ def plain(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def test_kernels_are_faster_than_plain_polars_and_a_new_day_than_all_days(events):
-    before = EventPass(State.empty(), events.filter(pl.col("date") < LAST)).merged()
+    before = Merge(EventPass(State.empty(), events.filter(pl.col("date") < LAST))).state()
     day = events.filter(pl.col("date") == LAST)
     whole = features(events, State.empty())
     for mine, by_day, slow in zip(whole, features(day, before), plain(events), strict=True):

@@ -57,10 +57,12 @@ def ours(millions: int) -> Callable[[], object]:
 
 def warm(event_pass: type, state: type) -> None:
     """Load the compiled kernels: a process does it once, in about a second."""
+    from recsys_pipeline.transforms.merge import Merge
+
     first = pl.read_parquet(events_file(1), columns=COLUMNS, n_rows=100)
     one = event_pass(state.empty(), first)
     one.recent_items(np.arange(len(one.users.ids)), one.by_user[0][1:])
-    one.merged()
+    Merge(one).state()
 
 
 def polars_plain(millions: int) -> Callable[[], object]:

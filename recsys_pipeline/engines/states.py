@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from recsys_pipeline.engines.effective import digest
 from recsys_pipeline.engines.view import VALIDATED
-from recsys_pipeline.storage.array_files import read_arrays, write_arrays
 from recsys_pipeline.storage.layout import state_file, state_of, states_prefix
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from recsys_pipeline.transforms.state import State
 
 # raise it when the arrays of a state, or what they mean, change
-STATE_VERSION = "1"
+STATE_VERSION = "2"
 APART = timedelta(days=7)  # between two kept states of a tenant, unless a day's events are many
 KEPT = 4
 
@@ -48,12 +47,6 @@ class _Position:
     latest: EventPass | None = None
     rows: int = 0
     kept: date | None = None
-
-    def state(self) -> State:
-        """Return the state after the last day."""
-        if self.latest is not None:
-            self.before, self.latest = self.latest.merged(), None
-        return self.before
 
 
 class States:
@@ -93,16 +86,27 @@ class States:
         view, wanted = self._view, set(days)
         position = self._before(tenant, min(wanted))
         for group in view.groups("interactions", self._after(tenant, position.day, max(wanted))):
-            state = position.state()
-            events = view.valid("interactions", group).collect()
+            state = self._state(position)
+            one = EventPass(state, view.valid("interactions", group).collect())
             # what a state is made from must be what its name says
             view.confirm(VALIDATED["interactions"], view.published("interactions", group))
-            one = EventPass(state, events)
-            rows = position.rows + events.height
+            rows = position.rows + len(one.times)
             position = _Position(group[-1][0], state, one, rows, position.kept)
             self._positions[tenant] = position
             yield one, sorted(wanted.intersection(day for day, _ in group))
+            del one  # once merged it goes, before the next pass is read
             self._keep(tenant, position)
+
+    def _state(self, position: _Position) -> State:
+        """Return the state after the last day of a position."""
+        from recsys_pipeline.engines.state_files import merged_state
+        from recsys_pipeline.transforms.merge import Merge
+
+        if position.latest is not None:
+            limit = self._view.settings.state_bucket_mib * 2**20
+            position.before = merged_state(Merge(position.latest), self._objects, limit)
+            position.latest = None
+        return position.before
 
     def _after(self, tenant: str, day: date | None, last: date) -> list[Partition]:
         """Return a tenant's partitions with rows after a day, up to the last."""
@@ -132,15 +136,17 @@ class States:
         return sorted(known, reverse=True)
 
     def _find(self, tenant: str, before: date) -> _Position | None:
-        from recsys_pipeline.transforms.state import State
+        from recsys_pipeline.engines.state_files import kept_state
 
         for day in self._kept_days(tenant):
-            if day < before and (arrays := read_arrays(self._objects, self._name(tenant, day))):
-                return _Position(day, State.of_arrays(arrays), kept=day)
+            if day < before and (state := kept_state(self._objects, self._name(tenant, day))):
+                return _Position(day, state, kept=day)
         return None
 
     def _keep(self, tenant: str, position: _Position) -> None:
         """Keep the state of a position where rolling an earlier one forward would cost too much."""
+        from recsys_pipeline.engines.state_files import keep_state
+
         settings, day = self._view.settings, position.day
         apart = position.kept is None or (day is not None and day - position.kept >= APART)
         many = position.rows >= settings.chunk_rows
@@ -148,7 +154,7 @@ class States:
             return
         kept = self._kept_days(tenant)
         if day not in kept and len([newer for newer in kept if newer > day]) < KEPT:
-            write_arrays(self._objects, self._name(tenant, day), position.state().arrays())
+            keep_state(self._objects, self._name(tenant, day), self._state(position))
             self._prune(tenant)
         position.rows, position.kept = 0, day
 

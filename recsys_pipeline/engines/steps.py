@@ -229,6 +229,7 @@ def _features(
                 else item_features(events, tenant, held, view.settings.event_weights)
             )
             found |= {(day, tenant): part for day, part in _by_day(frame).items()}
+            del events  # a pass is large, and the next one is made before the name is taken
     return found
 
 
@@ -320,6 +321,7 @@ def _draw(view: View, states: States, todo: Mapping[Partition, str]) -> dict[Par
                 found[day, tenant] = Content(
                     frame, todo[day, tenant], _sample_counts(frame, drawn.shortfall.get(day, 0))
                 )
+            del events  # as above
     nothing = pl.DataFrame(schema=_sample_schema(columns))
     return {
         p: found.get(p) or Content(nothing, inputs, _sample_counts(nothing, 0))

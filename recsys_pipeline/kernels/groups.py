@@ -82,3 +82,25 @@ def replace_lists(
         elif owner < present:
             merged[begin:end] = values[offsets[owner] : offsets[owner + 1]]
     return result, merged
+
+
+@kernel
+def take_lists(offsets: Ints, values: Codes, owners: Ints) -> tuple[Ints, Codes]:
+    """Return the lists of some owners, one after the other.
+
+    Args:
+        offsets: Owner o's list is `values[offsets[o]:offsets[o + 1]]`.
+        values: What is in the lists.
+        owners: The owners wanted; -1 gives an empty list.
+    """
+    result = np.zeros(len(owners) + 1, np.int64)
+    for number in range(len(owners)):
+        owner = owners[number]
+        length = offsets[owner + 1] - offsets[owner] if owner >= 0 else 0
+        result[number + 1] = result[number] + length
+    taken = np.empty(result[len(owners)], np.uint32)
+    for number in range(len(owners)):
+        owner = owners[number]
+        if owner >= 0:
+            taken[result[number] : result[number + 1]] = values[offsets[owner] : offsets[owner + 1]]
+    return result, taken

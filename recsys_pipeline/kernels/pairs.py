@@ -9,6 +9,7 @@ from recsys_pipeline.kernels.jit import Codes, Flags, Ints, kernel
 
 @kernel
 def first_meetings(
+    users: Ints,
     offsets: Ints,
     rows: Ints,
     items: Ints,
@@ -20,21 +21,22 @@ def first_meetings(
     """Mark the events with which a user meets an item for the first time.
 
     Args:
+        users: The users whose events are looked at.
         offsets: Events of user u are `rows[offsets[u]:offsets[u + 1]]`, in order of time.
         rows: Event numbers.
         items: Item of each event: a dense code of these events.
         item_known: Code of each item in the state, or -1.
-        user_known: Code of each user in the state, or -1.
+        user_known: Code of each of `users` in the state, or -1.
         met_offsets: The state's items of user k are `met[met_offsets[k]:met_offsets[k + 1]]`.
         met: Item codes of the state, ascending within a user.
 
     Returns:
-        A flag per event, by event number.
+        A flag per event, by event number; False for those of other users.
     """
     first = np.zeros(len(items), np.bool_)
     mark = np.full(len(item_known), -1, np.int64)
-    for user in range(len(offsets) - 1):
-        known = user_known[user]
+    for number in range(len(users)):
+        user, known = users[number], user_known[number]
         for at in range(offsets[user], offsets[user + 1]):
             item = items[rows[at]]
             if mark[item] == user:
@@ -57,6 +59,7 @@ def first_meetings(
 
 @kernel
 def items_met(
+    users: Ints,
     offsets: Ints,
     rows: Ints,
     items: Ints,
@@ -66,40 +69,48 @@ def items_met(
     met_offsets: Ints,
     met: Codes,
 ) -> tuple[Ints, Codes]:
-    """Return each user's items of the state and of these events, ascending.
+    """Return users' items of the state and of these events, ascending.
 
     Args:
+        users: The users asked for.
         offsets: Events of each user, see `first_meetings`.
         rows: Event numbers.
         items: Item of each event.
         first: What `first_meetings` returned.
         item_codes: Code of each item in the state that these events are merged into.
-        user_known: Code of each user in the state before, or -1.
+        user_known: Code of each of `users` in the state before, or -1.
         met_offsets: The lists of the state before.
         met: Their values.
     """
-    users = len(offsets) - 1
-    result = np.zeros(users + 1, np.int64)
-    for user in range(users):
-        known = user_known[user]
+    result = np.zeros(len(users) + 1, np.int64)
+    for number in range(len(users)):
+        user, known = users[number], user_known[number]
         length = 0 if known < 0 else met_offsets[known + 1] - met_offsets[known]
         for at in range(offsets[user], offsets[user + 1]):
             length += first[rows[at]]
-        result[user + 1] = result[user] + length
-    values = np.empty(result[users], np.uint32)
-    for user in range(users):
-        known = user_known[user]
-        at = result[user]
-        if known >= 0:
-            for old in range(met_offsets[known], met_offsets[known + 1]):
-                values[at] = met[old]
-                at += 1
-        fresh = at
+        result[number + 1] = result[number] + length
+    values = np.empty(result[len(users)], np.uint32)
+    for number in range(len(users)):
+        user, known = users[number], user_known[number]
+        # new ones behind, sorted; then both are merged from the front into the place of the old
+        at = end = result[number + 1]
         for event in range(offsets[user], offsets[user + 1]):
             row = rows[event]
             if first[row]:
+                at -= 1
                 values[at] = item_codes[items[row]]
+        if end - at > 1:
+            values[at:end].sort()
+        if known < 0:
+            continue
+        place = result[number]
+        old, old_end = met_offsets[known], met_offsets[known + 1]
+        while old < old_end:
+            if at == end or met[old] < values[at]:
+                values[place] = met[old]
+                old += 1
+            else:
+                values[place] = values[at]
                 at += 1
-        if at > fresh:
-            values[result[user] : at].sort()
+            place += 1
     return result, values

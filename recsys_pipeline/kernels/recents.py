@@ -15,9 +15,8 @@ def recent_items(
     rows: Ints,
     times: Ints,
     items: Ints,
-    known: Ints,
-    known_offsets: Ints,
-    known_items: Codes,
+    before_offsets: Ints,
+    before: Codes,
     shift: int,
     limit: int,
 ) -> tuple[Ints, Ints]:
@@ -31,9 +30,9 @@ def recent_items(
         rows: Event numbers.
         times: Time of each event.
         items: Item of each event.
-        known: Code of each user in the state, or -1.
-        known_offsets: Lists of the state: the latest items before these events.
-        known_items: Item codes of the state.
+        before_offsets: User u's latest items before these events are
+            `before[before_offsets[u]:before_offsets[u + 1]]`.
+        before: Item codes of the state.
         shift: Added to the item codes of the state, to tell them from those of the events.
         limit: Items of a user at most.
 
@@ -44,8 +43,7 @@ def recent_items(
     for number in range(len(users)):
         user = users[number]
         length = behind[number] - offsets[user]
-        if known[user] >= 0:
-            length += known_offsets[known[user] + 1] - known_offsets[known[user]]
+        length += before_offsets[user + 1] - before_offsets[user]
         result[number + 1] = result[number] + min(length, limit)
     values = np.empty(result[len(users)], np.int64)
     for number in range(len(users)):
@@ -62,9 +60,9 @@ def recent_items(
                 values[at] = items[rows[event]]
                 at += 1
             end = tied
-        old = known_offsets[known[user]] if known[user] >= 0 else 0
+        old = before_offsets[user]
         while at < full:
-            values[at] = shift + np.int64(known_items[old])
+            values[at] = shift + np.int64(before[old])
             old += 1
             at += 1
     return result, values

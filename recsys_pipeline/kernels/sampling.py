@@ -70,7 +70,7 @@ def banned_candidates(
         items: Item of each event.
         first: Whether an event is the first between its user and item.
         days: Day of each event.
-        known: Code of each user in the state, or -1.
+        known: Code of each of `users` in the state, or -1.
         met_offsets: Lists of the state: the items met before these events.
         met: Item codes of the state.
         item_place: Place among the candidates of each item of the events, or -1.
@@ -81,16 +81,16 @@ def banned_candidates(
     """
     result = np.zeros(len(users) + 1, np.int64)
     size = 0
-    for user in users:
-        size += offsets[user + 1] - offsets[user]
-        if known[user] >= 0:
-            size += met_offsets[known[user] + 1] - met_offsets[known[user]]
+    for number in range(len(users)):
+        size += offsets[users[number] + 1] - offsets[users[number]]
+        if known[number] >= 0:
+            size += met_offsets[known[number] + 1] - met_offsets[known[number]]
     places = np.empty(size, np.int64)
     out = 0
     for number in range(len(users)):
         user = users[number]
-        if known[user] >= 0:
-            for at in range(met_offsets[known[user]], met_offsets[known[user] + 1]):
+        if known[number] >= 0:
+            for at in range(met_offsets[known[number]], met_offsets[known[number] + 1]):
                 place = state_place[met[at]]
                 if place >= 0:
                     places[out] = place

@@ -72,9 +72,18 @@ def dense_codes(offsets: Ints, data: Bytes, hashes: Words) -> tuple[Ints, Ints]:
     size = 4096
     table = np.zeros(size, np.uint64)
     found = 0
+    code = np.int64(-1)
     for row in range(count):
         hashed = hashes[row]
         begin, length = offsets[row], offsets[row + 1] - offsets[row]
+        # stored events of a user follow one another
+        if (
+            row > 0
+            and hashed == hashes[row - 1]
+            and _same(offsets, data, row, offsets, data, row - 1)
+        ):
+            codes[row] = code
+            continue
         tag = hashed & _UPPER
         slot = np.int64(hashed & np.uint64(size - 1))
         code = np.int64(-1)
@@ -143,8 +152,23 @@ def find(
     """
     found = np.full(len(hashes), -1, np.int64)
     size = len(known_hashes)
+    if size == 0:
+        return found
+    # hashes are spread evenly: where one would be is told by its upper bits, give or take a few
+    least, shift = known_hashes[0], np.uint64(0)
+    while (known_hashes[size - 1] - least) >> shift >= np.uint64(size):
+        shift += np.uint64(1)
+    starts = np.zeros(size + 1, np.int64)
+    for at in range(size):
+        starts[np.int64((known_hashes[at] - least) >> shift) + 1] = at + 1
+    for cell in range(size):
+        starts[cell + 1] = max(starts[cell + 1], starts[cell])
     for row in range(len(hashes)):
-        at = np.searchsorted(known_hashes, hashes[row])
+        if hashes[row] < least or hashes[row] > known_hashes[size - 1]:
+            continue
+        at = starts[np.int64((hashes[row] - least) >> shift)]
+        while at < size and known_hashes[at] < hashes[row]:
+            at += 1
         while at < size and known_hashes[at] == hashes[row]:
             code = known_codes[at]
             if _same(offsets, data, row, known_offsets, known_data, code):

@@ -27,8 +27,7 @@ def running_totals(
     types: Bytes,
     ratings: Ints,
     first: Flags,
-    known: Ints,
-    totals: Ints,
+    start: Ints,
     wanted: Flags,
 ) -> tuple[Ints, Ints, Ints, Ints]:
     """Add events to the totals of their entities, and tell how they stand after wanted days.
@@ -41,23 +40,15 @@ def running_totals(
         types: Code of the event type, 0 to 4.
         ratings: Hundredths, -1 without a rating.
         first: Whether the event is the first between its user and item.
-        known: Row of each entity in `totals`, or -1.
-        totals: The state: rows of `WIDTH` numbers.
+        start: The totals of each entity before these events: rows of `WIDTH` numbers.
         wanted: Whether the rows of a day are wanted.
 
     Returns:
         Of each (entity, wanted day with events), by day, then entity: the entity, the day, and the
         totals after it. And the totals of each entity after its last event.
     """
-    size = len(known)
-    last = np.empty((size, WIDTH), np.int64)
-    for entity in range(size):
-        if known[entity] >= 0:
-            last[entity] = totals[known[entity]]
-        else:
-            last[entity] = 0
-            last[entity, FIRST] = np.iinfo(np.int64).max
-            last[entity, LAST] = np.iinfo(np.int64).min
+    size = len(start)
+    last = start.copy()
     count = 0
     met = np.full(size, -1, np.int64)
     for at in range(len(entities)):

@@ -16,6 +16,7 @@ from recsys_pipeline.schemas.samples import SAMPLE_FEATURES
 from recsys_pipeline.settings import INTERACTION_TYPES
 from recsys_pipeline.transforms.event_pass import EventPass
 from recsys_pipeline.transforms.item_features import item_features
+from recsys_pipeline.transforms.merge import Merge
 from recsys_pipeline.transforms.samples import training_samples
 from recsys_pipeline.transforms.sampling_config import SamplingConfig
 from recsys_pipeline.transforms.state import State
@@ -36,7 +37,7 @@ def warm() -> None:
         days = [(START + timedelta(days=day)).date()]
         config = SamplingConfig(1, 1, "uniform", 1.0, INTERACTION_TYPES, "user_item_day")
         training_samples(events, "warm", versions, days, config, SAMPLE_FEATURES, WEIGHTS)
-        state = events.merged()
+        state = Merge(events).state()
 
 
 def _events(day: int) -> pl.DataFrame:

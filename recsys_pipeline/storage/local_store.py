@@ -7,7 +7,6 @@ import time
 import uuid
 import zlib
 from contextlib import contextmanager
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from recsys_pipeline.storage.objects import Held, Identity
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
+    from typing import BinaryIO
 
 
 class LocalStore:
@@ -39,15 +39,12 @@ class LocalStore:
         except FileNotFoundError:
             return None
 
-    def buffer(self, path: str) -> bytes | mmap | None:
-        """Map a file into memory; what replaces or deletes it later leaves the map as it is."""
+    def open(self, path: str) -> BinaryIO | None:
+        """Open a file to read; what replaces or deletes it later leaves it as it is."""
         try:
-            with self._path(path).open("rb") as file:
-                return mmap(file.fileno(), 0, access=ACCESS_READ)
+            return self._path(path).open("rb")
         except FileNotFoundError:
             return None
-        except ValueError:  # an empty file can't be mapped
-            return b""
 
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """Replace an object as a whole; without `durable` nothing is synced."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import timedelta
-    from mmap import mmap
     from pathlib import Path
+    from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,11 @@ class ObjectStore(Protocol):
         """Return an object's bytes, or None where there is none."""
         ...
 
-    def buffer(self, path: str) -> bytes | mmap | None:
-        """Return an object's bytes, mapped into memory where it is on a local disk."""
+    def open(self, path: str) -> BinaryIO | None:
+        """Open an object to read, as a local file; None where there is none.
+
+        What replaces or deletes the object later leaves the file as it is.
+        """
         ...
 
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:

@@ -18,6 +18,7 @@ from recsys_pipeline.storage.objects import Held, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
 LEASE_SECONDS = 300
 LOCK_PATIENCE_SECONDS = 600
@@ -47,9 +48,16 @@ class S3Store:
         except FileNotFoundError:
             return None
 
-    def buffer(self, path: str) -> bytes | None:
-        """Return an object's bytes, or None where there is none."""
-        return self.read(path)
+    def open(self, path: str) -> BinaryIO | None:
+        """Download an object into a file without a name, which goes when it is closed."""
+        local = self.temporary()
+        try:
+            self._fs.get_file(self.uri(path), str(local))
+            return local.open("rb")
+        except FileNotFoundError:
+            return None
+        finally:
+            local.unlink(missing_ok=True)
 
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:  # noqa: ARG002
         """Put an object: S3 shows it as a whole or not at all, and always durably."""

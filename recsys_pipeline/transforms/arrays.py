@@ -8,4 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 Ints: TypeAlias = npt.NDArray[np.int64]
+Codes: TypeAlias = npt.NDArray[np.uint32]
+# offsets and values: list n is values[offsets[n]:offsets[n + 1]]
+Lists: TypeAlias = tuple[Ints, Codes]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 Floats: TypeAlias = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from recsys_pipeline.kernels.columns import TOTAL
 from recsys_pipeline.transforms.catalogue import distinct_versions
-from recsys_pipeline.transforms.state import arrow_strings, sorted_codes
+from recsys_pipeline.transforms.entities import arrow_strings, sorted_codes
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,7 +6,6 @@ before, and the state after the last day.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -16,19 +15,22 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from recsys_pipeline.kernels.columns import TOTAL
+from recsys_pipeline.kernels.columns import TOTAL, WIDTH
 from recsys_pipeline.schemas.features import RECENT_ITEMS
+from recsys_pipeline.transforms.entities import arrow_strings, sorted_codes
 from recsys_pipeline.transforms.features_common import COUNTS
-from recsys_pipeline.transforms.state import Entities, State, arrow_strings, sorted_codes
+from recsys_pipeline.transforms.threads import two_at_a_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from recsys_pipeline.transforms.arrays import Ints
+    from recsys_pipeline.transforms.arrays import Flags, Ints, Lists
     from recsys_pipeline.transforms.stable_hash import Words
+    from recsys_pipeline.transforms.state import State
 
 EPOCH = date(1970, 1, 1)
 Side = Literal["user", "item"]
+SIDES: tuple[Side, Side] = ("user", "item")
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,33 @@ class Coded:
         strings: The same in Arrow's large layout.
         hashes: Their stable hashes.
         codes: The code of each row.
-        known: The code of each id in the state, -1 where it has none.
     """
 
     ids: pl.Series
     strings: pa.LargeStringArray
     hashes: Words
     codes: Ints
-    known: Ints
 
     @classmethod
-    def of(cls, column: pl.Series, entities: Entities) -> Coded:
+    def of(cls, column: pl.Series) -> Coded:
         """Code a String series without nulls."""
         strings, hashes, codes = sorted_codes(arrow_strings(column))
-        ids = pl.Series(strings, dtype=pl.String)
-        return cls(ids, strings, hashes, codes, entities.find(strings, hashes))
+        return cls(pl.Series(strings, dtype=pl.String), strings, hashes, codes)
+
+
+@dataclass(frozen=True)
+class Members:
+    """The users of a pass that belong to one bucket of the state.
+
+    Attributes:
+        bucket: The bucket's number.
+        users: Their codes in the pass, ascending.
+        known: Their codes in the bucket, -1 of those that are new.
+    """
+
+    bucket: int
+    users: Ints
+    known: Ints
 
 
 @dataclass(frozen=True)
@@ -118,10 +132,11 @@ class EventPass:
     def __init__(self, state: State, events: pl.DataFrame) -> None:
         self.state = state
         self._events = events.select("timestamp", "date", "interaction_type")
-        with ThreadPoolExecutor(2) as pool:  # kernels leave the interpreter to other threads
-            users = pool.submit(Coded.of, events["user_id"], state.users)
-            self.items = Coded.of(events["item_id"], state.items)
-            self.users = users.result()
+        ids = (events["user_id"], events["item_id"])
+        self.users, self.items = two_at_a_time(Coded.of, ids)
+        self.known_items = state.items.find(self.items.strings, self.items.hashes)
+        self.start_of_items = state.items.start(self.known_items)
+        self._find_users()
         self.times: Ints = events["timestamp"].to_physical().to_numpy()
         self.days: Ints = events["date"].to_physical().cast(pl.Int64).to_numpy()
         self._types = (
@@ -130,6 +145,40 @@ class EventPass:
             .to_numpy()
         )
         self._ratings = (events["rating"] * 100).round().cast(pl.Int64).fill_null(-1).to_numpy()
+
+    def _find_users(self) -> None:
+        """Read from the state, bucket by bucket, what the pass's users bring with them."""
+        from recsys_pipeline.kernels.groups import take_lists
+
+        size = len(self.users.ids)
+        self.bucket_of = self.state.bucket_of(self.users.hashes)
+        self.members: list[Members] = []
+        self.start_of_users = np.empty((size, WIDTH), np.int64)
+        parts: list[Lists] = []
+        number = np.empty(size, np.int64)
+        at = 0
+        for found in two_at_a_time(self._found, np.unique(self.bucket_of).tolist()):
+            members, start, recent = found
+            self.members.append(members)
+            self.start_of_users[members.users] = start
+            parts.append(recent)
+            number[members.users] = np.arange(at, at + len(members.users))
+            at += len(members.users)
+        lengths = np.concatenate([np.diff(offsets) for offsets, _ in parts] or [number])
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        values = np.concatenate([values for _, values in parts] or [np.empty(0, np.uint32)])
+        self._recent_before = take_lists(offsets, values, number)
+
+    def _found(self, number: int) -> tuple[Members, Ints, Lists]:
+        """Return the pass's users of a bucket, their totals and latest items before the pass."""
+        from recsys_pipeline.kernels.groups import take_lists
+
+        users = np.flatnonzero(self.bucket_of == number)
+        bucket = self.state.buckets[number]
+        strings = self.users.strings.take(pa.array(users))
+        known = bucket.entities.find(strings, self.users.hashes[users])
+        recent = take_lists(bucket.recent_offsets, bucket.recent, known)
+        return Members(number, users, known), bucket.entities.start(known), recent
 
     def coded(self) -> pl.LazyFrame:
         """Return the events with codes in the place of user and item ids; they sort as the ids do."""
@@ -164,17 +213,26 @@ class EventPass:
         return np.argsort(self.days, kind="stable")
 
     @cached_property
-    def first_meetings(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def first_meetings(self) -> Flags:
         """Whether each event is the first of its user with its item."""
+        _ = self.by_user  # which all need
+        first = np.zeros(len(self.times), np.bool_)
+        for found in two_at_a_time(self._first_meetings, self.members):
+            first |= found
+        return first
+
+    def _first_meetings(self, members: Members) -> Flags:
         from recsys_pipeline.kernels.pairs import first_meetings
 
+        bucket = self.state.buckets[members.bucket]
         return first_meetings(
+            members.users,
             *self.by_user,
             self.items.codes,
-            self.items.known,
-            self.users.known,
-            self.state.met_offsets,
-            self.state.met,
+            self.known_items,
+            members.known,
+            bucket.met_offsets,
+            bucket.met,
         )
 
     def totals(self, side: Side, days: Collection[date] | None = None) -> Totals:
@@ -186,8 +244,10 @@ class EventPass:
         """
         from recsys_pipeline.kernels.totals import running_totals
 
-        coded, entities = (
-            (self.users, self.state.users) if side == "user" else (self.items, self.state.items)
+        coded, start = (
+            (self.users, self.start_of_users)
+            if side == "user"
+            else (self.items, self.start_of_items)
         )
         low = int(self.days.min()) if len(self.days) else 0
         high = int(self.days.max()) if len(self.days) else -1
@@ -204,8 +264,7 @@ class EventPass:
             self._types,
             self._ratings,
             self.first_meetings,
-            coded.known,
-            entities.totals,
+            start,
             wanted,
         )
         return Totals(who, when + low, found, last)
@@ -213,10 +272,8 @@ class EventPass:
     def last_totals(self) -> tuple[Ints, Ints]:
         """Return the totals of users and of items after the last event."""
         _ = self.first_meetings  # which both need
-        with ThreadPoolExecutor(2) as pool:
-            users = pool.submit(self.totals, "user", ())
-            items = self.totals("item", ()).last
-            return users.result().last, items
+        users, items = two_at_a_time(lambda side: self.totals(side, ()).last, SIDES)
+        return users, items
 
     def recent_items(self, users: Ints, behind: Ints) -> tuple[Ints, Ints]:
         """Return the latest items of users at some moments.
@@ -236,19 +293,16 @@ class EventPass:
             *self.by_user,
             self.times,
             self.items.codes,
-            self.users.known,
-            self.state.recent_offsets,
-            self.state.recent,
+            *self._recent_before,
             len(self.items.ids),
             RECENT_ITEMS,
         )
 
     def behind(self, totals: Totals) -> Ints:
         """Return for each row of users' totals the place in `by_user` behind its latest event."""
-        known = self.users.known[totals.entity]
-        before = np.zeros(len(known), np.int64)
-        before[known >= 0] = self.state.users.totals[known[known >= 0], TOTAL]
-        return self.by_user[0][totals.entity] + totals.rows[:, TOTAL] - before
+        before = self.start_of_users[totals.entity, TOTAL]
+        places: Ints = self.by_user[0][totals.entity] + totals.rows[:, TOTAL] - before
+        return places
 
     def item_ids(self, codes: Ints) -> pl.Series:
         """Return the ids of codes as `recent_items` gives them."""
@@ -257,47 +311,3 @@ class EventPass:
     @cached_property
     def _state_item_ids(self) -> pl.Series:
         return pl.Series(self.state.items.ids, dtype=pl.String)
-
-    def merged(self) -> State:
-        """Return the state after the pass's last day."""
-        from recsys_pipeline.kernels.groups import replace_lists
-        from recsys_pipeline.kernels.pairs import items_met
-
-        state = self.state
-        of_users, of_items = self.last_totals()
-        users, user_codes = _merged(state.users, self.users, of_users)
-        items, item_codes = _merged(state.items, self.items, of_items)
-        every = np.arange(len(self.users.ids))
-        offsets, codes = self.recent_items(every, self.by_user[0][1:])
-        # the state's codes stay, those of the pass become its
-        recent = np.concatenate([item_codes, np.arange(state.items.count)])[codes].astype(np.uint32)
-        met = items_met(
-            *self.by_user,
-            self.items.codes,
-            self.first_meetings,
-            item_codes,
-            self.users.known,
-            state.met_offsets,
-            state.met,
-        )
-        size = users.count
-        return State(
-            users,
-            items,
-            *replace_lists(state.recent_offsets, state.recent, user_codes, offsets, recent, size),
-            *replace_lists(state.met_offsets, state.met, user_codes, *met, size),
-        )
-
-
-def _merged(entities: Entities, coded: Coded, last: Ints) -> tuple[Entities, Ints]:
-    """Return the entities after a pass, and the code among them of each code of the pass."""
-    new = coded.known < 0
-    codes = coded.known.copy()
-    codes[new] = entities.count + np.arange(int(new.sum()))
-    totals = np.concatenate([entities.totals, np.empty((int(new.sum()), last.shape[1]), np.int64)])
-    totals[codes] = last
-    hashes = np.concatenate([entities.hashes, coded.hashes[new]])
-    by_hash = np.concatenate([entities.by_hash, codes[new]])
-    order = np.argsort(hashes, kind="stable")
-    ids = pa.concat_arrays([entities.ids, coded.strings.filter(pa.array(new))])
-    return Entities(ids, hashes[order], by_hash[order], totals), codes

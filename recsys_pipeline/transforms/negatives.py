@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from recsys_pipeline.transforms.arrays import Floats, Ints
-    from recsys_pipeline.transforms.event_pass import EventPass
+    from recsys_pipeline.transforms.event_pass import EventPass, Members
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
 
 _EXACT = np.uint64(0x6578616374)  # sets the exact path's hashes apart from the proposals'
@@ -53,7 +53,7 @@ class _Batch:
     """Positives of one day in slot order: by user, timestamp, item.
 
     Attributes:
-        begin: Row of the first in the positives.
+        rows: Row of each in the positives.
         day: Days since 1970-01-01.
         user: User code of each positive.
         item: Item code of each, of the pass.
@@ -61,7 +61,7 @@ class _Batch:
         occurrence: 0, 1, … among those equal in all three.
     """
 
-    begin: int
+    rows: Ints
     day: int
     user: Ints
     item: Ints
@@ -98,7 +98,14 @@ def negatives(
     """
     state = ItemState(events, items)
     seed = fold(start(config.seed), hash_strings(pl.Series([tenant])))
-    drawn = [_draw(batch, events, items, state, seed, config) for batch in _batches(positives)]
+    drawn: list[Negatives] = []
+    shortfall: dict[int, int] = {}
+    for batch in _batches(positives):
+        pool = _Pool.of(state, batch.day, config)
+        for own, members in _by_bucket(batch, events):
+            found, short = _draw(own, members, pool, events, items, seed, config)
+            drawn.append(found)
+            shortfall[batch.day] = shortfall.get(batch.day, 0) + short
 
     def joined(name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
         return np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in drawn)])
@@ -108,7 +115,7 @@ def negatives(
         joined("item", np.int64),
         joined("sampling_probability", np.float64),
         joined("conditional_probability", np.float64),
-        {day: short for part in drawn for day, short in part.shortfall.items()},
+        shortfall,
     )
 
 
@@ -123,7 +130,8 @@ def _batches(positives: pl.DataFrame) -> Iterator[_Batch]:
     starts = np.concatenate([[0], edges])[: len(days)]
     ends = np.concatenate([edges, [len(days)]])
     for begin, end in zip(starts, ends, strict=False):
-        yield _Batch(int(begin), int(days[begin]), *(c[begin:end] for c in columns))
+        rows = np.arange(begin, end)
+        yield _Batch(rows, int(days[begin]), *(c[begin:end] for c in columns))
 
 
 def _occurrences(*keys: Ints) -> Ints:
@@ -134,14 +142,55 @@ def _occurrences(*keys: Ints) -> Ints:
     return number - np.maximum.accumulate(np.where(begins, number, 0))
 
 
+def _by_bucket(batch: _Batch, events: EventPass) -> Iterator[tuple[_Batch, Members]]:
+    """Divide positives by the bucket of their users: what they have met is read from there."""
+    bucket_of = events.bucket_of[batch.user]
+    for members in events.members:
+        chosen = bucket_of == members.bucket
+        if chosen.any():
+            columns = (batch.user, batch.item, batch.timestamp, batch.occurrence)
+            own = _Batch(batch.rows[chosen], batch.day, *(c[chosen] for c in columns))
+            yield own, members
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """What may be drawn on a day.
+
+    Attributes:
+        codes: Item codes of the candidates.
+        place: Place among them of every item code, or -1.
+        weights: Weight of each; empty when all are equal.
+    """
+
+    codes: Ints
+    place: Ints
+    weights: Ints
+
+    @classmethod
+    def of(cls, state: ItemState, day: int, config: SamplingConfig) -> _Pool:
+        candidates = state.candidates(day)
+        codes = np.flatnonzero(candidates)
+        place = np.full(len(candidates), -1, np.int64)
+        place[codes] = np.arange(len(codes))
+        weights = (
+            popularity_weights(state.counts[codes], config.alpha)
+            if config.strategy == "popularity"
+            else np.empty(0, np.int64)
+        )
+        return cls(codes, place, weights)
+
+
 def _draw(
     batch: _Batch,
+    members: Members,
+    pool: _Pool,
     events: EventPass,
     items: KnownItems,
-    state: ItemState,
     seed: npt.NDArray[np.uint64],
     config: SamplingConfig,
-) -> Negatives:
+) -> tuple[Negatives, int]:
+    """Draw for the positives of one day and bucket; return also how many could not be drawn."""
     from recsys_pipeline.kernels.sampling import (
         ROUNDS,
         banned_candidates,
@@ -149,10 +198,8 @@ def _draw(
         drawn_negatives,
     )
 
-    codes = np.flatnonzero(state.candidates(batch.day))
-    place = np.full(len(items.ids), -1, np.int64)
-    place[codes] = np.arange(len(codes))
     users, first_positive = np.unique(batch.user, return_index=True)
+    bucket = events.state.buckets[members.bucket]
     banned = banned_candidates(
         users,
         batch.day,
@@ -160,37 +207,29 @@ def _draw(
         events.items.codes,
         events.first_meetings,
         events.days,
-        events.users.known,
-        events.state.met_offsets,
-        events.state.met,
-        place[items.of_pass],
-        place[items.of_state],
+        members.known[np.searchsorted(members.users, users)],
+        bucket.met_offsets,
+        bucket.met,
+        pool.place[items.of_pass],
+        pool.place[items.of_state],
     )
-    weights = (
-        popularity_weights(state.counts[codes], config.alpha)
-        if config.strategy == "popularity"
-        else np.empty(0, np.int64)
-    )
-
-    counts = np.diff(np.append(first_positive, len(batch.user)))
+    offsets = np.append(first_positive, len(batch.user))
     user_states = fold(fold(seed, np.array([batch.day])), events.users.hashes[users])
-    states = fold(np.repeat(user_states, counts), events.items.hashes[batch.item])
+    states = fold(np.repeat(user_states, np.diff(offsets)), events.items.hashes[batch.item])
     if config.level == "event":
         states = fold(states, batch.timestamp)
-    offsets = np.append(first_positive, len(batch.user))
-    drawn, left = draw_distinct(
+    slots, left = draw_distinct(
         offsets,
         states,
         batch.occurrence * config.ratio,
         config.ratio,
         fold(user_states, _EXACT),
         *banned,
-        items.hashes[codes],
-        weights,
+        items.hashes[pool.codes],
+        pool.weights,
         ROUNDS,
     )
     positive, item, of_all, of_left = drawn_negatives(
-        drawn, config.ratio, offsets, left, weights, codes
+        slots, config.ratio, offsets, left, pool.weights, pool.codes
     )
-    shortfall = {batch.day: len(drawn) - len(positive)}
-    return Negatives(batch.begin + positive, item, of_all, of_left, shortfall)
+    return Negatives(batch.rows[positive], item, of_all, of_left, {}), len(slots) - len(positive)

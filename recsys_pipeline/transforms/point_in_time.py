@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys_pipeline.errors import SettingsError
+from recsys_pipeline.kernels.columns import TOTAL
 from recsys_pipeline.schemas.features import ITEM_FEATURE_NAMES, USER_FEATURE_NAMES
 from recsys_pipeline.schemas.samples import CATALOGUE_FEATURES, SAMPLE_FEATURES
 from recsys_pipeline.transforms.event_pass import totals_frame
@@ -75,12 +76,13 @@ def features_before(
 
     if names := wanted("user", USER_FEATURE_NAMES):
         every = np.arange(len(events.users.ids))
-        index, history = _newest_totals(events, "user", every, events.users.known, user, day)
+        index, history = _newest_totals(events, "user", every, events.start_of_users, user, day)
         found |= _columns("user", with_user_formulas(totals_frame(history)), names, index)
     if names := wanted("item", ITEM_FEATURE_NAMES):
         known = np.full(len(items.ids), -1, np.int64)
         known[items.of_state] = np.arange(len(items.of_state))
-        index, history = _newest_totals(events, "item", items.of_pass, known, item, day)
+        start = events.state.items.start(known)
+        index, history = _newest_totals(events, "item", items.of_pass, start, item, day)
         table = with_item_formulas(totals_frame(history), event_weights)
         found |= _columns("item", table, names, index)
     if names := wanted("item", CATALOGUE_FEATURES):
@@ -101,7 +103,7 @@ def _columns(
 
 
 def _newest_totals(
-    events: EventPass, side: Side, codes: Ints, known: Ints, asked: Ints, day: Ints
+    events: EventPass, side: Side, codes: Ints, start: Ints, asked: Ints, day: Ints
 ) -> tuple[Ints, Ints]:
     """Return the totals of entities before days: a row number for each, -1 without any, and rows.
 
@@ -109,20 +111,19 @@ def _newest_totals(
         events: The events.
         side: Users or items.
         codes: Code of each entity of the pass.
-        known: The row in the state of each code, or -1.
+        start: The totals of each code before the pass.
         asked: The codes asked for.
         day: The day of each.
     """
     from recsys_pipeline.kernels.as_of import newest_before
 
     totals = events.totals(side)
-    state = (events.state.users if side == "user" else events.state.items).totals
-    before = np.where(known >= 0, len(totals.rows) + known, -1)
+    before = np.where(start[:, TOTAL] > 0, len(totals.rows) + np.arange(len(start)), -1)
     at = newest_before(codes[totals.entity], totals.day, before, asked, day)
     # features are computed of those rows alone that a sample has
-    used = np.zeros(len(totals.rows) + len(state), np.bool_)
+    used = np.zeros(len(totals.rows) + len(start), np.bool_)
     used[at[at >= 0]] = True
     number = np.cumsum(used) - 1
     own, kept = np.split(used, [len(totals.rows)])
-    history = np.concatenate([totals.rows[own], state[kept]])
+    history = np.concatenate([totals.rows[own], start[kept]])
     return np.where(at >= 0, number[at], -1), history

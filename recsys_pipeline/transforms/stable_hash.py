@@ -51,6 +51,6 @@ def hash_strings(values: pl.Series) -> Words:
         uint64 array, one hash per value.
     """
     from recsys_pipeline.kernels.strings import hash_words
-    from recsys_pipeline.transforms.state import arrow_strings, string_buffers
+    from recsys_pipeline.transforms.entities import arrow_strings, string_buffers
 
     return hash_words(*string_buffers(arrow_strings(values)))

@@ -9,8 +9,10 @@ import pytest
 
 from recsys_pipeline.engines import states
 from recsys_pipeline.engines.pending import pending_days
+from recsys_pipeline.engines.state_files import kept_state
 from recsys_pipeline.engines.view import View
 from recsys_pipeline.storage.landing import Landing
+from recsys_pipeline.storage.objects import open_store
 from recsys_pipeline_tests.landed import (
     START,
     all_days,
@@ -149,3 +151,20 @@ def test_a_damaged_state_is_passed_over(root, damage, tmp_path_factory):
         path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
     run_days(config, [day(DAYS - 1)])
     assert file_hashes(root) == fresh_hashes(root, tmp_path_factory, config, all_days(DAYS))
+
+
+@pytest.mark.parametrize("chunk_rows", [12, 50])
+def test_a_state_in_buckets_on_disk_gives_the_same_files(root, chunk_rows, tmp_path_factory):
+    config = config_for(root, state_bucket_mib=0, chunk_rows=chunk_rows)
+    run_days(config, all_days(DAYS - 1))
+    run_days(config, [day(DAYS - 1)])
+    state = kept_state(open_store(str(root)), next_state(root))
+    assert len(state.buckets) > 1
+    assert not list((root / "_meta/unfinished").glob("*"))
+    assert file_hashes(root) == fresh_hashes(root, tmp_path_factory, config, all_days(DAYS))
+
+
+def next_state(root, tenant="acme"):
+    return max(
+        path.relative_to(root).as_posix() for path in (root / "_meta/state" / tenant).iterdir()
+    )

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_pipeline.kernels.strings import dense_codes, find, hash_words, sorted_order
-from recsys_pipeline.transforms.state import arrow_strings, string_buffers
+from recsys_pipeline.transforms.entities import arrow_strings, string_buffers
 from recsys_pipeline_tests import oracles
 
 # short, so that repeats, prefixes of one another and the empty string are the rule

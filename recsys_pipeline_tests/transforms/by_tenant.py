@@ -8,6 +8,7 @@ from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.schemas.samples import SAMPLE_KEYS, SampleKeys, TrainingSample
 from recsys_pipeline.transforms.candidates import KnownItems
 from recsys_pipeline.transforms.event_pass import EventPass
+from recsys_pipeline.transforms.merge import Merge
 from recsys_pipeline.transforms.negatives import negatives
 from recsys_pipeline.transforms.positives import positives
 from recsys_pipeline.transforms.samples import training_samples
@@ -22,14 +23,17 @@ SHORTFALL = {"tenant": pl.String(), "date": pl.Date(), "shortfall": pl.Int64()}
 
 
 def passes(events: pl.DataFrame, cuts=()):
-    """Yield passes over a tenant's events and their days; a pass ends with each day of `cuts`."""
+    """Yield passes over a tenant's events and their days; a pass ends with each day of `cuts`.
+
+    Buckets of the state are divided at each, so that more than one is in play.
+    """
     state, low = State.empty(), None
     for last in [*sorted(cuts), None]:
         part = events if low is None else events.filter(pl.col("date") > low)
         part = part if last is None else part.filter(pl.col("date") <= last)
         one = EventPass(state, part)
         yield one, sorted(set(part["date"]))
-        state, low = one.merged(), last
+        state, low = Merge(one).state(limit=0), last
 
 
 def tenants(events, versions):

@@ -17,13 +17,16 @@ from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.settings import INTERACTION_TYPES
 from recsys_pipeline.transforms.event_pass import EventPass
 from recsys_pipeline.transforms.item_features import item_features
-from recsys_pipeline.transforms.state import State
+from recsys_pipeline.transforms.merge import Merge
+from recsys_pipeline.transforms.state import BUCKET_BYTES, State, Users
 from recsys_pipeline.transforms.user_features import user_features
 from recsys_pipeline_tests import plain_features
 from recsys_pipeline_tests.transforms import strategies as world
 
 
-def passes(events: pl.DataFrame, last_days) -> tuple[pl.DataFrame, pl.DataFrame, State]:
+def passes(
+    events: pl.DataFrame, last_days, limit=BUCKET_BYTES
+) -> tuple[pl.DataFrame, pl.DataFrame, State]:
     """Features of one tenant's events, divided into passes that end on some days."""
     state, users, items = State.empty(), [], []
     low = None
@@ -36,7 +39,7 @@ def passes(events: pl.DataFrame, last_days) -> tuple[pl.DataFrame, pl.DataFrame,
         one = EventPass(state, part)
         users.append(user_features(one, "acme", None))
         items.append(item_features(one, "acme", None, world.WEIGHTS))
-        state, low = one.merged(), last
+        state, low = Merge(one).state(limit), last
     return pl.concat(users), pl.concat(items), state
 
 
@@ -50,22 +53,25 @@ def own(events) -> pl.DataFrame:
     world.events(max_size=60),
     st.sets(st.sampled_from(world.DAYS)),
     st.randoms(use_true_random=False),
+    st.sampled_from([0, 1500, BUCKET_BYTES]),
 )
-def test_any_division_into_passes_gives_the_same_rows(events, last_days, random):
+def test_any_division_into_passes_and_buckets_gives_the_same_rows(events, last_days, random, limit):
     whole = passes(own(events), [])
-    divided = passes(own(random.sample(events, len(events))), last_days)
+    divided = passes(own(random.sample(events, len(events))), last_days, limit)
     assert_frame_equal(divided[0], whole[0], check_exact=True)
     assert_frame_equal(divided[1], whole[1], check_exact=True)
+
+
+def copied(users: Users) -> Users:
+    return Users.of_arrays({name: array.copy() for name, array in users.arrays().items()})
 
 
 @settings(max_examples=30, deadline=None)
 @given(world.events(max_size=60), st.sets(st.sampled_from(world.DAYS)))
 def test_the_state_survives_its_arrays(events, last_days):
-    *_, state = passes(own(events), last_days)
-    copy = State.of_arrays({name: array.copy() for name, array in state.arrays().items()})
-    assert {n: a.tolist() for n, a in copy.arrays().items()} == {
-        n: a.tolist() for n, a in state.arrays().items()
-    }
+    *_, state = passes(own(events), last_days, 1000)
+    copy = State.of(state.items, [copied(users) for users in state.buckets])
+    assert copy.lows.tolist() == state.lows.tolist()
     later = own(events).with_columns(
         pl.col("date") + pl.duration(days=30), pl.col("timestamp") + pl.duration(days=30)
     )
@@ -76,11 +82,25 @@ def test_the_state_survives_its_arrays(events, last_days):
     )
 
 
-def test_a_state_without_an_array_is_refused():
-    arrays = State.empty().arrays()
+def test_buckets_are_divided_until_they_are_small_enough(many_events):
+    *_, whole = passes(many_events, [])
+    *_, state = passes(many_events, sorted(set(many_events["date"]))[::3], 20_000)
+    assert len(whole.buckets) == 1
+    assert len(state.buckets) > 4
+    assert state.lows.tolist() == sorted(set(state.lows.tolist()))
+    hashes = [bucket.entities.hashes for bucket in state.buckets]
+    assert np.concatenate(hashes).tolist() == whole.buckets[0].entities.hashes.tolist()
+    for number, bucket in enumerate(state.buckets):
+        assert set(state.bucket_of(bucket.entities.hashes).tolist()) <= {number}
+        size = sum(array.nbytes for array in bucket.arrays().values())
+        assert size <= 20_000 or bucket.entities.count == 1
+
+
+def test_a_bucket_without_an_array_is_refused():
+    arrays = Users.none().arrays()
     del arrays["met"]
     with pytest.raises(KeyError):
-        State.of_arrays(arrays)
+        Users.of_arrays(arrays)
 
 
 @pytest.fixture(scope="module")
