@@ -36,7 +36,7 @@ def ours(millions: int) -> Callable[[], object]:
         # one day, as the peers know none: every event is excluded for its user
         one = EventPass(State.empty(), events.with_columns(pl.lit(ONE_DAY).alias("date")))
         items = KnownItems.of(one, item_frame([]).collect())
-        chosen = positives(one.coded(), config).collect()
+        chosen = positives(one, config)
         drawn = negatives(chosen, one, items, "acme", config)
         users = np.concatenate([chosen["user_id"], chosen["user_id"].to_numpy()[drawn.positive]])
         of_items = np.concatenate([items.of_pass[chosen["item_id"].to_numpy()], drawn.item])

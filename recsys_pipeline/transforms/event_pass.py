@@ -131,7 +131,6 @@ class EventPass:
 
     def __init__(self, state: State, events: pl.DataFrame) -> None:
         self.state = state
-        self._events = events.select("timestamp", "date", "interaction_type")
         ids = (events["user_id"], events["item_id"])
         self.users, self.items = two_at_a_time(Coded.of, ids)
         self.known_items = state.items.find(self.items.strings, self.items.hashes)
@@ -139,7 +138,7 @@ class EventPass:
         self._find_users()
         self.times: Ints = events["timestamp"].to_physical().to_numpy()
         self.days: Ints = events["date"].to_physical().cast(pl.Int64).to_numpy()
-        self._types = (
+        self.types = (
             events["interaction_type"]
             .replace_strict(list(COUNTS.values()), list(range(len(COUNTS))), return_dtype=pl.UInt8)
             .to_numpy()
@@ -179,18 +178,6 @@ class EventPass:
         known = bucket.entities.find(strings, self.users.hashes[users])
         recent = take_lists(bucket.recent_offsets, bucket.recent, known)
         return Members(number, users, known), bucket.entities.start(known), recent
-
-    def coded(self) -> pl.LazyFrame:
-        """Return the events with codes in the place of user and item ids; they sort as the ids do."""
-        return pl.LazyFrame(
-            {
-                "user_id": self.users.codes,
-                "item_id": self.items.codes,
-                "timestamp": self._events["timestamp"],
-                "date": self._events["date"],
-                "interaction_type": self._events["interaction_type"],
-            }
-        )
 
     @cached_property
     def by_user(self) -> tuple[Ints, Ints]:
@@ -235,6 +222,21 @@ class EventPass:
             bucket.met,
         )
 
+    def wanted(self, days: Collection[date] | None) -> tuple[int, Flags]:
+        """Return the first day of the pass, and for each from it to the last whether it is wanted.
+
+        Args:
+            days: The days wanted; None for all.
+        """
+        low = int(self.days.min()) if len(self.days) else 0
+        high = int(self.days.max()) if len(self.days) else -1
+        flags = np.full(high - low + 1, days is None)
+        for day in days or ():
+            number = (day - EPOCH).days - low
+            if 0 <= number < len(flags):
+                flags[number] = True
+        return low, flags
+
     def totals(self, side: Side, days: Collection[date] | None = None) -> Totals:
         """Return the totals of the users or items after some days.
 
@@ -249,19 +251,13 @@ class EventPass:
             if side == "user"
             else (self.items, self.start_of_items)
         )
-        low = int(self.days.min()) if len(self.days) else 0
-        high = int(self.days.max()) if len(self.days) else -1
-        wanted = np.full(high - low + 1, days is None)
-        for day in days or ():
-            number = (day - EPOCH).days - low
-            if 0 <= number < len(wanted):
-                wanted[number] = True
+        low, wanted = self.wanted(days)
         who, when, found, last = running_totals(
             coded.codes,
             self._by_day,
             self.days - low,
             self.times,
-            self._types,
+            self.types,
             self._ratings,
             self.first_meetings,
             start,

@@ -16,16 +16,18 @@ import polars as pl
 from recsys_pipeline.transforms.candidates import ItemState, KnownItems
 from recsys_pipeline.transforms.popularity import popularity_weights
 from recsys_pipeline.transforms.stable_hash import fold, hash_strings, start
+from recsys_pipeline.transforms.threads import two_at_a_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from recsys_pipeline.transforms.arrays import Floats, Ints
+    from recsys_pipeline.transforms.arrays import Flags, Floats, Ints
     from recsys_pipeline.transforms.event_pass import EventPass, Members
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
 
+_PART = 100_000
 _EXACT = np.uint64(0x6578616374)  # sets the exact path's hashes apart from the proposals'
 
 
@@ -68,6 +70,21 @@ class _Batch:
     timestamp: Ints
     occurrence: Ints
 
+    def take(self, chosen: Flags | slice) -> _Batch:
+        """Return some of the positives."""
+        columns = (self.user, self.item, self.timestamp, self.occurrence)
+        return _Batch(self.rows[chosen], self.day, *(column[chosen] for column in columns))
+
+    def parts(self) -> Iterator[_Batch]:
+        """Cut it into parts of about `_PART` positives, each with all those of its users."""
+        begin = 0
+        while begin < len(self.user):
+            end = begin + _PART
+            if end < len(self.user):
+                end = int(np.searchsorted(self.user, self.user[end - 1], side="right"))
+            yield self.take(slice(begin, end))
+            begin = end
+
 
 def negatives(
     positives: pl.DataFrame,
@@ -90,7 +107,7 @@ def negatives(
 
     Args:
         positives: Columns date, user_id, item_id (codes of the pass), timestamp, as `positives`
-            returns of `EventPass.coded`: sorted by date, user_id, timestamp, item_id.
+            returns: sorted by date, user_id, timestamp, item_id.
         events: The tenant's events, on the state of the days before.
         items: All items of the tenant.
         tenant: The tenant.
@@ -98,14 +115,19 @@ def negatives(
     """
     state = ItemState(events, items)
     seed = fold(start(config.seed), hash_strings(pl.Series([tenant])))
-    drawn: list[Negatives] = []
+    _ = events.first_meetings  # which all need
+
+    def tasks() -> Iterator[tuple[_Batch, Members, _Pool]]:
+        for batch in _batches(positives):
+            pool = _Pool.of(state, batch.day, config)
+            for own, members in _by_bucket(batch, events):
+                for part in own.parts():
+                    yield part, members, pool
+
+    drawn = list(two_at_a_time(lambda task: _draw(*task, events, items, seed, config), tasks()))
     shortfall: dict[int, int] = {}
-    for batch in _batches(positives):
-        pool = _Pool.of(state, batch.day, config)
-        for own, members in _by_bucket(batch, events):
-            found, short = _draw(own, members, pool, events, items, seed, config)
-            drawn.append(found)
-            shortfall[batch.day] = shortfall.get(batch.day, 0) + short
+    for part in drawn:
+        shortfall[part.day] = shortfall.get(part.day, 0) + part.shortfall
 
     def joined(name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
         return np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in drawn)])
@@ -148,9 +170,19 @@ def _by_bucket(batch: _Batch, events: EventPass) -> Iterator[tuple[_Batch, Membe
     for members in events.members:
         chosen = bucket_of == members.bucket
         if chosen.any():
-            columns = (batch.user, batch.item, batch.timestamp, batch.occurrence)
-            own = _Batch(batch.rows[chosen], batch.day, *(c[chosen] for c in columns))
-            yield own, members
+            yield batch.take(chosen), members
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What was drawn for a part of a day's positives, as in `Negatives`, and how many are missing."""
+
+    positive: Ints
+    item: Ints
+    sampling_probability: Floats
+    conditional_probability: Floats
+    day: int
+    shortfall: int
 
 
 @dataclass(frozen=True)
@@ -189,8 +221,8 @@ def _draw(
     items: KnownItems,
     seed: npt.NDArray[np.uint64],
     config: SamplingConfig,
-) -> tuple[Negatives, int]:
-    """Draw for the positives of one day and bucket; return also how many could not be drawn."""
+) -> _Drawn:
+    """Draw for positives of one day and bucket."""
     from recsys_pipeline.kernels.sampling import (
         ROUNDS,
         banned_candidates,
@@ -198,7 +230,8 @@ def _draw(
         drawn_negatives,
     )
 
-    users, first_positive = np.unique(batch.user, return_index=True)
+    first_positive = np.flatnonzero(np.diff(batch.user, prepend=-1))
+    users = batch.user[first_positive]
     bucket = events.state.buckets[members.bucket]
     banned = banned_candidates(
         users,
@@ -232,4 +265,5 @@ def _draw(
     positive, item, of_all, of_left = drawn_negatives(
         slots, config.ratio, offsets, left, pool.weights, pool.codes
     )
-    return Negatives(batch.rows[positive], item, of_all, of_left, {}), len(slots) - len(positive)
+    short = len(slots) - len(positive)
+    return _Drawn(batch.rows[positive], item, of_all, of_left, batch.day, short)

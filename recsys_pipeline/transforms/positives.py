@@ -4,54 +4,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+
+from recsys_pipeline.transforms.features_common import COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import date
 
+    from recsys_pipeline.transforms.event_pass import EventPass
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
-
-# weakest to strongest
-STRENGTH = ("view", "click", "like", "add_to_cart", "purchase")
-
-_KEYS = ("date", "user_id", "item_id")
-_COLUMNS = (*_KEYS, "timestamp", "interaction_type")
 
 
 def positives(
-    events: pl.LazyFrame, config: SamplingConfig, days: Collection[date] | None = None
-) -> pl.LazyFrame:
+    events: EventPass, config: SamplingConfig, days: Collection[date] | None = None
+) -> pl.DataFrame:
     """Choose the positives of a tenant.
 
     At level `user_item_day` the events of a (user, item, day) that are of a positive type make
-    one positive: the strongest of their types (view < click < like < add_to_cart < purchase) and
-    the first of their times. At level `event` each of them is one.
+    one positive, with the first of their times. At level `event` each of them is one.
 
     Args:
-        events: The tenant's accepted events: columns date, user_id, item_id, timestamp and
-            interaction_type; ids, or codes that sort as the ids do.
+        events: The tenant's events.
         config: Which types are positive, and the level.
         days: Days whose positives are wanted; None for all.
 
     Returns:
-        Those columns, sorted by date, user_id, timestamp, item_id, interaction_type.
+        Columns date, user_id and item_id (codes of the pass, which sort as the ids do) and
+        timestamp, sorted by date, user_id, timestamp, item_id.
     """
-    wanted = events if days is None else events.filter(pl.col("date").is_in(sorted(set(days))))
-    kind = pl.col("interaction_type")
-    own = wanted.filter(kind.is_in(list(config.positive_types))).select(_COLUMNS)
-    if config.level == "user_item_day":
-        strength = list(range(len(STRENGTH)))
-        rank = kind.replace_strict(list(STRENGTH), strength, return_dtype=pl.Int8)
-        own = (
-            own.with_columns(rank.alias("rank"))
-            .group_by(_KEYS)
-            .agg(pl.col("timestamp").min(), pl.col("rank").max())
-            .with_columns(
-                pl.col("rank")
-                .replace_strict(strength, list(STRENGTH), return_dtype=pl.String)
-                .alias("interaction_type")
-            )
-            .select(_COLUMNS)
-        )
-    return own.sort("date", "user_id", "timestamp", "item_id", "interaction_type")
+    from recsys_pipeline.kernels.positives import positive_events
+
+    is_positive = np.array([word in config.positive_types for word in COUNTS.values()])
+    low, wanted = events.wanted(days)
+    chosen = positive_events(
+        *events.by_user,
+        events.items.codes,
+        len(events.items.ids),
+        events.days - low,
+        is_positive[events.types],
+        wanted,
+        config.level == "user_item_day",
+    )
+    return pl.DataFrame(
+        {
+            "date": pl.Series(events.days[chosen].astype(np.int32)).cast(pl.Date),
+            "user_id": events.users.codes[chosen],
+            "item_id": events.items.codes[chosen],
+            "timestamp": pl.Series(events.times[chosen]).cast(pl.Datetime("us", "UTC")),
+        }
+    )

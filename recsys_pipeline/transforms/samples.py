@@ -70,7 +70,7 @@ def training_samples(
         SettingsError: A feature column is not one of `SAMPLE_FEATURES`.
     """
     items = KnownItems.of(events, item_versions)
-    chosen = positives(events.coded(), config, days).collect()
+    chosen = positives(events, config, days)
     drawn = negatives(chosen, events, items, tenant, config)
     labelled = _in_order(chosen, drawn, items, config)
     features = features_before(labelled, events, items, feature_columns, event_weights)

@@ -62,7 +62,7 @@ def negatives_of(events, versions, config, days=None, cuts=()):
         for one, held in passes(own, cuts):
             items = KnownItems.of(one, listed)
             wanted = held if days is None else [day for day in held if day in days]
-            chosen = positives(one.coded(), config[tenant], wanted).collect()
+            chosen = positives(one, config[tenant], wanted)
             drawn = negatives(chosen, one, items, tenant, config[tenant])
             named = chosen.select("date", "user_id", "timestamp")[drawn.positive].with_columns(
                 pl.lit(tenant).alias("tenant"),

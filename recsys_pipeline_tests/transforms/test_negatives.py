@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from recsys_pipeline.transforms import negatives
 from recsys_pipeline.transforms.sampling_config import SamplingConfig
 from recsys_pipeline_tests import oracles
 from recsys_pipeline_tests.transforms import strategies as world
@@ -62,6 +63,17 @@ def test_negatives_equal_the_oracle(events, versions, config):
     )
     expected = [(tenant, day, missing) for (day, tenant), missing in sorted(short.items())]
     assert_frame_equal(computed.shortfall, pl.DataFrame(expected, schema=SHORTFALL, orient="row"))
+
+
+@settings(max_examples=20, deadline=None)
+@given(world.events(), world.day_versions(), world.configs(), st.integers(1, 5))
+def test_a_days_positives_may_be_drawn_for_in_parts(events, versions, config, size):
+    whole = drawn(events, versions, config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(negatives, "_PART", size)
+        parts = drawn(events, versions, config)
+    assert_frame_equal(parts.rows, whole.rows, check_exact=True)
+    assert_frame_equal(parts.shortfall, whole.shortfall)
 
 
 @settings(max_examples=40, deadline=None)
