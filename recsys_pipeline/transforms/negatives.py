@@ -36,7 +36,8 @@ class Negatives:
     """Negatives and what could not be drawn.
 
     Attributes:
-        positive: For each negative the positive that it was drawn for: its row in the positives.
+        positive: For each negative the positive that it was drawn for: its row in the positives,
+            ascending.
         item: Its item (code in `KnownItems`).
         sampling_probability: Its probability in one draw, before exclusion.
         conditional_probability: The same after exclusion.
@@ -130,10 +131,16 @@ def negatives(
         shortfall[part.day] = shortfall.get(part.day, 0) + part.shortfall
 
     def joined(name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
-        return np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in drawn)])
+        every = np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in drawn)])
+        return every if order is None else every[order]
 
+    order = None
+    positive = joined("positive", np.int64)
+    if len(events.members) > 1:  # they were drawn bucket by bucket
+        order = np.argsort(positive, kind="stable")
+        positive = positive[order]
     return Negatives(
-        joined("positive", np.int64),
+        positive,
         joined("item", np.int64),
         joined("sampling_probability", np.float64),
         joined("conditional_probability", np.float64),
