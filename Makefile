@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTEST_ARGS ?= -n 2 --dist worksteal
 BIN := .venv/bin
 
-.PHONY: help setup demo dev test test-slow faults bench bench-peers lint format types check docs lock clean clean-data
+.PHONY: help setup demo dev test test-slow faults bench bench-full bench-peers lint format types check docs lock clean clean-data
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -28,9 +28,11 @@ faults: setup ## seeded crashes of the landing: SUITE, SCHEDULES, SEED
 	@$(BIN)/python -m recsys_pipeline_tests.faults $(if $(SUITE),--suite $(SUITE)) \
 	  $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
 
-bench: setup ## measure against peers in fresh processes: ONLY, ROUNDS, MILLIONS
-	@$(BIN)/python -m benchmarks.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-	  $(if $(MILLIONS),--millions $(MILLIONS))
+bench: setup ## measure against peers in fresh processes: ONLY, ROUNDS
+	@$(BIN)/python -m benchmarks.bench $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-full: setup ## the same with 50 and 100 million events: half an hour, 25 GB of disk
+	@$(BIN)/python -m benchmarks.bench --full $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-peers: setup ## the environment of those peers that pin what we pin otherwise
 	@scripts/peers.sh

@@ -1,6 +1,6 @@
 """Our own work against others' at the same, in fresh processes that take turns.
 
-Run: make bench [ONLY=features] [ROUNDS=5] [MILLIONS=10]
+Run: make bench [ONLY=features] [ROUNDS=5], make bench-full
 
 Each round runs every contender of a subject once. A figure is the median over rounds; a ratio is the
 median of the rounds' ratios, since the machine's mood is in both sides of each. Results are merged into
@@ -37,6 +37,7 @@ class Comparison:
         peer: The other.
         target: Times as fast as the peer at least; or, for `share`, part of its time at most.
         kind: Which of the two.
+        millions: Million events.
     """
 
     subject: str
@@ -44,6 +45,7 @@ class Comparison:
     peer: str
     target: float
     kind: Literal["times", "share"] = "times"
+    millions: int = 10
 
 
 COMPARISONS = (
@@ -51,23 +53,33 @@ COMPARISONS = (
     Comparison("features", "ours", "polars_naive", 1),
     Comparison("features", "ours", "polars_plain", 1),
     Comparison("features", "ours", "pandas", 1),
+    Comparison("features", "ours", "pyspark", 1, millions=1),
     Comparison("features", "ours", "floor", 4, "share"),
+    Comparison("history", "features", "features.duckdb", 6),
     Comparison("new_day", "ours", "from_scratch", 0.12, "share"),
     Comparison("new_day", "ours", "features.polars_naive", 0.03, "share"),
-    Comparison("sampling", "ours", "recommenders", 150),
+    Comparison("sampling", "ours", "recommenders", 150, millions=1),
+    Comparison("sampling", "ours", "recbole", 8, millions=1),
     Comparison("sampling", "ours", "recbole", 8),
     Comparison("validation", "ours", "duckdb", 2.5),
     Comparison("validation", "ours", "great_expectations", 35),
-    Comparison("uploads", "ours", "pandas", 2),
-    Comparison("uploads", "ours", "duckdb", 2),
+    Comparison("uploads", "ours", "pandas", 2, millions=1),
+    Comparison("uploads", "ours", "duckdb", 2, millions=1),
     Comparison("point_in_time", "ours", "duckdb", 2.5),
     Comparison("point_in_time", "ours", "polars_asof", 1),
-    Comparison("loading", "ours", "dagster", 3, "share"),
+    Comparison("s3", "upload", "raw_put", 0.7),
+    Comparison("s3", "ours", "raw_put", 0.7),
+    Comparison("loading", "ours", "dagster", 3, "share", 0),
+    Comparison("history", "features", "features.duckdb", 12, millions=50),
+    Comparison("history", "features", "features.polars_naive", 1, millions=50),
+    Comparison("history", "features", "features.floor", 4, "share", 50),
+    Comparison("new_day", "ours", "features.polars_naive", 0.015, "share", 50),
+    Comparison("new_day", "ours", "history.features", 0.12, "share", 50),
+    Comparison("history", "features", "features.floor", 4, "share", 100),
 )
 # contenders that live in an environment of their own
-PEERS = frozenset({"recommenders", "recbole", "great_expectations"})
-# subjects that have a size of their own, in million events
-SIZES = {"sampling": 1, "uploads": 1, "loading": 0}
+PEERS = frozenset({"recommenders", "recbole", "great_expectations", "pyspark"})
+FULL = 50  # million events from which on a comparison is of `make bench-full`
 
 
 @dataclass
@@ -97,10 +109,9 @@ def run(subject: str, contender: str, millions: int) -> Run:
     return Run(seconds, usage.ru_maxrss / 2**20)
 
 
-def measure(comparisons: list[Comparison], rounds: int, millions: int) -> list[dict[str, object]]:
-    """Run all contenders of one subject in turn, round by round."""
-    subject = comparisons[0].subject
-    size = SIZES.get(subject, millions)
+def measure(comparisons: list[Comparison], rounds: int) -> list[dict[str, object]]:
+    """Run all contenders of one subject and size in turn, round by round."""
+    subject, size = comparisons[0].subject, comparisons[0].millions
     contenders = list(dict.fromkeys(name for c in comparisons for name in (c.ours, c.peer)))
     runs: dict[str, list[Run]] = {name: [] for name in contenders}
     for number in range(rounds):
@@ -118,9 +129,9 @@ def measure(comparisons: list[Comparison], rounds: int, millions: int) -> list[d
         ratio = statistics.median(by_round)
         rows.append(
             {
-                "metric": f"{subject}, {size}M: ours / {one.peer}"
+                "metric": f"{_name(one)}: ours / {one.peer}"
                 if one.kind == "share"
-                else f"{subject}, {size}M: times as fast as {one.peer}",
+                else f"{_name(one)}: times as fast as {one.peer}",
                 "subject": subject,
                 "ours": round(statistics.median(run.seconds for run, _ in pairs), 3),
                 "peer": round(statistics.median(run.seconds for _, run in pairs), 3),
@@ -135,6 +146,11 @@ def measure(comparisons: list[Comparison], rounds: int, millions: int) -> list[d
             }
         )
     return rows
+
+
+def _name(one: Comparison) -> str:
+    contender = "" if one.ours in {"ours", one.subject} else f" {one.ours}"
+    return f"{one.subject}{contender}, {one.millions}M"
 
 
 def table(rows: list[dict[str, object]]) -> str:
@@ -157,18 +173,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="subjects, separated by commas")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--millions", type=int, default=10)
+    parser.add_argument("--full", action="store_true", help="50 and 100 million events")
     options = parser.parse_args()
     wanted = [name for name in options.only.split(",") if name]
-    subjects = wanted or list(dict.fromkeys(c.subject for c in COMPARISONS))
+    if unknown := set(wanted) - {c.subject for c in COMPARISONS}:
+        parser.error(f"nothing is compared under {min(unknown)!r}")
     has_peers = (FOLDER / "peers/bin/python").exists()
+    groups: dict[tuple[str, int], list[Comparison]] = {}
+    for one in COMPARISONS:
+        chosen = (not wanted or one.subject in wanted) and options.full == (one.millions >= FULL)
+        if chosen and (has_peers or one.peer not in PEERS):
+            groups.setdefault((one.subject, one.millions), []).append(one)
     FOLDER.mkdir(exist_ok=True)
-    for subject in subjects:
-        chosen = [c for c in COMPARISONS if c.subject == subject]
-        chosen = [c for c in chosen if has_peers or c.peer not in PEERS]
-        if not chosen:
-            parser.error(f"nothing is compared under {subject!r}")
-        found = measure(chosen, options.rounds, options.millions)
+    for group in groups.values():
+        found = measure(group, options.rounds)
         kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
         names = {row["metric"] for row in found}
         rows = [row for row in kept if row["metric"] not in names] + found

@@ -60,6 +60,44 @@ def recbole(millions: int):
     return work
 
 
+def pyspark(millions: int):
+    """Two group-bys in Spark, on two threads of this process."""
+    from pyspark.sql import SparkSession
+    from pyspark.sql import functions as f
+
+    spark = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.driver.memory", "6g")
+        .config("spark.ui.enabled", "false")
+        .config("spark.log.level", "ERROR")
+        .getOrCreate()
+    )
+    path = str(FOLDER / f"events-{millions}m.parquet")
+
+    def work():
+        events = spark.read.parquet(path)
+        common = [
+            f.count("*").alias("total"),
+            f.avg("rating").alias("avg_rating"),
+            f.count("rating").alias("rating_count"),
+            f.min("timestamp").alias("first"),
+            f.max("timestamp").alias("last"),
+            *(f.count_if(f.col("interaction_type") == kind).alias(kind) for kind in TYPES),
+        ]
+        users = events.groupBy("user_id").agg(
+            *common,
+            f.count_distinct("item_id").alias("uniq"),
+            f.count_distinct("date").alias("days"),
+            f.max_by("item_id", "timestamp", 50).alias("recent_items"),
+        )
+        items = events.groupBy("item_id").agg(*common, f.count_distinct("user_id").alias("uniq"))
+        for name, table in (("users", users), ("items", items)):
+            writer = table.write.mode("overwrite").option("compression", "zstd")
+            writer.parquet(str(FOLDER / f"spark-{name}"))
+
+    return work
+
+
 class Column:
     """An array that answers `.numpy()`, as a tensor would."""
 
