@@ -102,6 +102,22 @@ class Settings(BaseSettings):
         ge=0,
         description="MiB of state in memory at a time; a tenant's larger state is on disk in parts.",
     )
+    metadata_url: str = Field(
+        "sqlite:///metadata.db",
+        description="Database of API keys, uploads and the audit log, as an SQLAlchemy URL.",
+    )
+    api_host: str = Field("127.0.0.1", description="Address on which `recsys serve` listens.")
+    api_port: int = Field(8002, ge=0, lt=65_536, description="Port of `recsys serve`.")
+    api_auth: Literal["keys", "none"] = Field(
+        "keys",
+        description="`none` lets every caller in as any tenant (header `X-Tenant`), on loopback only.",
+    )
+    api_max_mib: int = Field(
+        1024, ge=1, description="Largest upload, in MiB, as sent and after decompression."
+    )
+    api_uploads_per_tenant: int = Field(
+        4, ge=1, description="Uploads of a tenant that a process works on at a time; more get 429."
+    )
     idempotency_days: int = Field(
         30, ge=1, description="Days for which the same file ingested again changes nothing."
     )

@@ -16,9 +16,11 @@ from recsys_pipeline.cli import (
     generate,
     ingest,
     kafka,
+    keys,
     produce,
     quarantine,
     run,
+    serve,
     status,
 )
 from recsys_pipeline.errors import RecsysError
@@ -26,7 +28,7 @@ from recsys_pipeline.errors import RecsysError
 # as they are used, one after the other; typer alone would list groups after commands
 ORDER = (
     *("generate", "ingest", "produce", "kafka", "run", "status"),
-    *("batches", "quarantine", "doctor"),
+    *("batches", "quarantine", "serve", "keys", "doctor"),
 )
 
 
@@ -52,6 +54,8 @@ app.add_typer(batches.app, name="batches")
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.add_typer(quarantine.app, name="quarantine")
+app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)
 
 

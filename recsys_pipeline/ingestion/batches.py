@@ -74,7 +74,7 @@ def implicit_key(tenant: str, kind: Kind, content: str, mapping: str | None) -> 
     return hashlib.blake2b(parts.encode(), digest_size=32).hexdigest()
 
 
-def plan_batch(
+def plan_batch(  # noqa: PLR0913  # by name
     landing: Landing,
     *,
     tenant: str,
@@ -84,12 +84,14 @@ def plan_batch(
     received_at: datetime,
     idempotency_days: int,
     replaces: str | None = None,
+    explicit: bool = False,
 ) -> Batch | AlreadyLanded:
     """Decide whether a source lands, and as which batch.
 
     A repeat of a landed key changes nothing, unless the earlier landing was retracted or is older
-    than `idempotency_days`. For items the key matches only the tenant's latest batch: a price that
-    goes back to an earlier one is an update.
+    than `idempotency_days`. For items a key made of content matches only the tenant's latest batch:
+    a price that goes back to an earlier one is an update. A key of the sender's own (`explicit`)
+    matches any.
 
     Raises:
         LandingError: `replaces` names no landed batch of this tenant and kind, or the source has
@@ -98,7 +100,8 @@ def plan_batch(
     snapshot = landing.snapshot()
     committed = snapshot.sequence(tenant, key)
     if committed is not None:
-        before = _repeated(landing, snapshot, tenant, key, committed)
+        only_latest = landing.kind == "items" and not explicit
+        before = _repeated(landing, snapshot, tenant, key, committed, only_latest=only_latest)
         if before is not None and received_at - before.received_at < timedelta(
             days=idempotency_days
         ):
@@ -219,7 +222,13 @@ def _state(snapshot: LandingSnapshot, batch: Batch) -> State:
 
 
 def _repeated(
-    landing: Landing, snapshot: LandingSnapshot, tenant: str, key: str, sequence: int
+    landing: Landing,
+    snapshot: LandingSnapshot,
+    tenant: str,
+    key: str,
+    sequence: int,
+    *,
+    only_latest: bool,
 ) -> Batch | None:
     """Return the landed batch that a repeat of the key repeats."""
     batch_id = batch_id_of(key, sequence)
@@ -228,7 +237,7 @@ def _repeated(
     batch = load_record(landing, record_path(landing.kind, tenant, batch_id)) or _from_rows(
         landing, snapshot, tenant, key, sequence
     )
-    if landing.kind == "items" and batch is not None:
+    if only_latest and batch is not None:
         live = [one for one in records(landing, tenant) if _state(snapshot, one) == "landed"]
         latest = max(live, key=lambda one: (one.received_at, one.batch_id), default=batch)
         return batch if latest.batch_id == batch_id else None

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["upsert", "snapshot"]
 Progress = Callable[[str, int, int], None]
+Watch = Callable[[pl.DataFrame], None]
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,15 @@ class Options:
         as_of: Day of item versions that have no time of their own.
         mode: `snapshot` also withdraws the tenant's available items that the file doesn't have.
         replace: Batch whose rows leave the landing zone in the same transaction.
+        key: Idempotency key of the sender's own; None derives one from the content.
+        source: What a landed row's `source` says; None for `file:` and the file's name.
     """
 
     as_of: date | None = None
     mode: Mode = "upsert"
     replace: str | None = None
+    key: str | None = None
+    source: str | None = None
 
 
 def ingest_files(
@@ -104,7 +109,7 @@ def ingest_files(
     return list(each)
 
 
-def ingest_each(
+def ingest_each(  # noqa: PLR0913  # by name
     settings: Settings,
     kind: Kind,
     paths: Sequence[str],
@@ -114,6 +119,7 @@ def ingest_each(
     options: Options = Options(),  # frozen
     received_at: datetime | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[IngestSummary]:
     """Land files one after the other, each in one transaction or not at all.
 
@@ -126,6 +132,7 @@ def ingest_each(
         options: How they land.
         received_at: Time of receipt; now by default.
         progress: Called with a path, the bytes of it read so far, and its size in bytes.
+        watch: Called with the rows of each block before they land; what it raises stops the file.
 
     Yields:
         A summary per file.
@@ -147,10 +154,38 @@ def ingest_each(
     landing = Landing(settings.storage_root, kind)
     for path in paths:
         with open_source(path) as source:
-            file = _File(settings, config, landing, rules, source, received_at, options, progress)
+            hooks = (progress, watch)
+            file = _File(settings, config, landing, rules, source, received_at, options, *hooks)
             summary = file.ingest()
         yield replace(summary, notices=(*notices, *summary.notices))
         notices = ()
+
+
+def read_rows(
+    settings: Settings,
+    kind: Kind,
+    path: str,
+    tenant: str,
+    mapping: str | None = None,
+    *,
+    options: Options = Options(),  # frozen
+    received_at: datetime | None = None,
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file as they would land; nothing lands. Arguments as of `ingest_each`.
+
+    Raises:
+        TenantError: The tenant is not acceptable.
+        MappingError: The mapping is wrong or doesn't fit the file.
+        SourceError: The file is missing, empty or damaged.
+    """
+    config = tenant_config(settings, free_name(tenant))
+    received_at = (received_at or datetime.now(UTC)).astimezone(UTC)
+    rules = load_mapping(mapping or config.mapping, kind)
+    landing = Landing(settings.storage_root, kind)
+    batch = Batch("none", kind, config.name, options.source or "none", "", 1, None, received_at)
+    with open_source(path) as source:
+        file = _File(settings, config, landing, rules, source, received_at, options, None, None)
+        yield from file.rows(batch)
 
 
 @dataclass
@@ -165,6 +200,7 @@ class _File:
     received_at: datetime
     options: Options
     progress: Progress | None
+    watch: Watch | None
 
     def ingest(self) -> IngestSummary:
         tenant = self.config.name
@@ -173,12 +209,18 @@ class _File:
         planned = plan_batch(
             self.landing,
             tenant=tenant,
-            source=self.source.label,
-            key=implicit_key(tenant, self.landing.kind, self.source.digest, reading),
+            source=self.options.source or self.source.label,
+            key=implicit_key(
+                tenant,
+                self.landing.kind,
+                self.source.digest if self.options.key is None else f"key:{self.options.key}",
+                reading,
+            ),
             mapping=self.mapping.name,
             received_at=self.received_at,
             idempotency_days=self.settings.idempotency_days,
             replaces=self.options.replace,
+            explicit=self.options.key is not None,
         )
         if isinstance(planned, AlreadyLanded):
             return self._already(planned)
@@ -200,6 +242,10 @@ class _File:
         if isinstance(done, AlreadyLanded):
             return self._already(done)
         return self._landed(done, withdrawals)
+
+    def rows(self, batch: Batch) -> Iterator[pl.DataFrame]:
+        """Yield the rows as they land under a batch."""
+        return self._frames(batch, None)
 
     def _frames(self, batch: Batch, withdrawals: Withdrawals | None) -> Iterator[pl.DataFrame]:
         receipt = Receipt(
@@ -223,6 +269,8 @@ class _File:
                 withdrawals.see(rows)
             if self.progress is not None:
                 self.progress(self.source.name, block.consumed, self.source.size)
+            if self.watch is not None:
+                self.watch(rows)
             yield rows
         self.source.check_unchanged()
         if withdrawals is not None:

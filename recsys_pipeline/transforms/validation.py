@@ -70,21 +70,12 @@ def split(
         categories: Allowed categories of those tenants that have a list (items only).
     """
     model = _CONTRACT[kind]
-    judged = _quantise_ratings(landed) if kind == "interactions" else landed
-    judging = (*rules(model), *_category_rules(categories or {}))
-    # what could not be read has no meaning to judge: the reader's verdict stands alone
-    reasons = pl.when(pl.col("problem").is_not_null()).then(pl.col("problem"))
-    breaks = pl.any_horizontal(~rule.obeyed for rule in judging).fill_null(False)  # noqa: FBT003
-    judged = judged.with_columns((pl.col("problem").is_null() & ~breaks).alias("_obeys"))
+    judging = judged_by(kind, categories)
+    judged = _judged(landed, kind, judging)
     if not _is_in_order_of_receipt(judged):
         judged = judged.sort(_RECEIPT)
     good = judged.filter("_obeys")
-    # texts for the few: one per rule and row costs more than all of the judging
-    broken = [pl.when(~rule.obeyed).then(pl.lit(rule.code)) for rule in judging]
-    bad = judged.filter(~pl.col("_obeys")).with_columns(
-        pl.lit(REJECTED).alias("outcome"),
-        reasons.otherwise(pl.concat_str(broken, separator=";", ignore_nulls=True)).alias("reasons"),
-    )
+    bad = _rejected(judged, judging)
     kept, repeats = _repeats(good, kind)
     quarantined = (
         pl.concat([bad, repeats], how="diagonal")
@@ -95,6 +86,45 @@ def split(
         _in_stored_order(kept.select(list(frame_schema(model))), kind),
         quarantined.select(list(frame_schema(_QUARANTINE[kind]))),
         _counts(judged, kept, quarantined),
+    )
+
+
+def judged_by(kind: str, categories: Mapping[str, Sequence[str]] | None = None) -> tuple[Rule, ...]:
+    """Return the rules by which rows are judged.
+
+    Args:
+        kind: `interactions` or `items`.
+        categories: Allowed categories of those tenants that have a list (items only).
+    """
+    return (*rules(_CONTRACT[kind]), *_category_rules(categories or {}))
+
+
+def rejected(
+    landed: pl.DataFrame, kind: str, categories: Mapping[str, Sequence[str]] | None = None
+) -> pl.DataFrame:
+    """Return the rows that `split` would reject, with `reasons` (codes, joined by `;`).
+
+    Each row is judged by itself, so that rows of an upload may come in blocks; repeats are not told.
+    """
+    judging = judged_by(kind, categories)
+    return _rejected(_judged(landed, kind, judging), judging)
+
+
+def _judged(landed: pl.DataFrame, kind: str, judging: Sequence[Rule]) -> pl.DataFrame:
+    """Quantise ratings, and tell in `_obeys` which rows obey every rule."""
+    rows = _quantise_ratings(landed) if kind == "interactions" else landed
+    breaks = pl.any_horizontal(~rule.obeyed for rule in judging).fill_null(False)  # noqa: FBT003
+    return rows.with_columns((pl.col("problem").is_null() & ~breaks).alias("_obeys"))
+
+
+def _rejected(judged: pl.DataFrame, judging: Sequence[Rule]) -> pl.DataFrame:
+    # what could not be read has no meaning to judge: the reader's verdict stands alone
+    reasons = pl.when(pl.col("problem").is_not_null()).then(pl.col("problem"))
+    # texts for the few: one per rule and row costs more than all of the judging
+    broken = [pl.when(~rule.obeyed).then(pl.lit(rule.code)) for rule in judging]
+    return judged.filter(~pl.col("_obeys")).with_columns(
+        pl.lit(REJECTED).alias("outcome"),
+        reasons.otherwise(pl.concat_str(broken, separator=";", ignore_nulls=True)).alias("reasons"),
     )
 
 

@@ -1,0 +1,63 @@
+"""What became of an upload."""
+
+from __future__ import annotations
+
+from datetime import date, datetime  # pydantic reads them at run time
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from recsys_pipeline.api.callers import Reader
+from recsys_pipeline.api.problems import RESPONSES, ApiError, Problem
+from recsys_pipeline.errors import LandingError
+from recsys_pipeline.ingestion.batches import State, batch_days, show_batch
+from recsys_pipeline.storage.landing import Kind
+
+if TYPE_CHECKING:
+    from recsys_pipeline.api.context import Context
+
+router = APIRouter(
+    prefix="/api/batches",
+    tags=["uploads"],
+    responses=RESPONSES | {404: {"model": Problem, "description": "The tenant has no such batch."}},
+)
+
+
+class BatchAnswer(BaseModel):
+    """A batch and its state."""
+
+    batch_id: str
+    kind: Kind
+    state: State
+    source: str
+    received_at: datetime
+    rows: int
+    unreadable: dict[str, int]
+    days: list[date]
+
+
+@router.get("/{batch_id}")
+def batch(request: Request, caller: Reader, batch_id: str) -> BatchAnswer:
+    """Tell what became of a batch of the caller's tenant."""
+    context: Context = request.app.state.context
+    root = context.settings.storage_root
+    none = ApiError(404, "no_batch", f"tenant {caller.tenant!r} has no batch {batch_id!r}")
+    try:
+        status = show_batch(root, batch_id, start_date=context.settings.start_date)
+    except LandingError:
+        raise none from None
+    found = status.batch
+    if found.tenant != caller.tenant:
+        raise none
+    counts = found.counts
+    return BatchAnswer(
+        batch_id=found.batch_id,
+        kind=found.kind,
+        state=status.state,
+        source=found.source,
+        received_at=found.received_at,
+        rows=counts.landed if counts else 0,
+        unreadable=counts.unreadable if counts else {},
+        days=list(batch_days(root, batch_id)),
+    )

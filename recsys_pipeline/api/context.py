@@ -1,0 +1,53 @@
+"""What every request shares: settings, database, and how much of a tenant is under way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from recsys_pipeline.api.problems import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+    from recsys_pipeline.settings import Settings
+
+
+@dataclass
+class Context:
+    """What every request shares.
+
+    Attributes:
+        settings: The settings.
+        database: The metadata database.
+    """
+
+    settings: Settings
+    database: Engine
+    _under_way: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def upload_of(self, tenant: str) -> Iterator[None]:
+        """Count an upload of a tenant while it is worked on, so that one can't starve the others.
+
+        Raises:
+            ApiError: Too many of the tenant are.
+        """
+        limit = self.settings.api_uploads_per_tenant
+        if self._under_way[tenant] >= limit:
+            raise ApiError(
+                429,
+                "too_many_uploads",
+                f"{limit} uploads of tenant {tenant!r} are under way",
+                "Send this one again when one of them is answered",
+                retry_after=1,
+            )
+        self._under_way[tenant] += 1
+        try:
+            yield
+        finally:
+            self._under_way[tenant] -= 1

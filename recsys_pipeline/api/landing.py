@@ -1,0 +1,155 @@
+"""An upload into the landing zone, by the code of every other path."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from recsys_pipeline.api.problems import ApiError
+from recsys_pipeline.api.reports import Judge, Report
+from recsys_pipeline.ingestion.ingest import Mode, Options, ingest_each, read_rows
+from recsys_pipeline.metadata.audit import Entry, record
+from recsys_pipeline.metadata.uploads import UploadKey, claim, release, save_answer
+from recsys_pipeline.tenants import free_name, tenant_config
+
+if TYPE_CHECKING:
+    from recsys_pipeline.api.callers import Caller
+    from recsys_pipeline.api.context import Context
+    from recsys_pipeline.api.spool import Spooled
+    from recsys_pipeline.storage.landing import Kind
+
+OnError = Literal["quarantine", "reject"]
+MAX_KEY = 200
+
+
+class UploadAnswer(Report):
+    """What became of an upload. Its rows are durable."""
+
+    batch_id: str | None = Field(description="Its batch: `GET /api/batches/{id}`.")
+    already_landed: bool = Field(description="True when the same content had landed before.")
+    notices: list[str] = Field(description="What the sender should know.")
+
+
+class Refusal(Report):
+    """Why an upload with `on_error=reject` was refused: nothing has landed."""
+
+    error: str = "rows_rejected"
+    message: str
+
+
+class RowsRefusedError(Exception):
+    """Rows of an upload break rules, and it was to land as a whole or not at all."""
+
+    def __init__(self, report: Report) -> None:
+        self.refusal = Refusal(
+            **report.model_dump(),
+            message=f"{report.rows_rejected} of {report.rows_received} rows break rules",
+        )
+        super().__init__(self.refusal.message)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What is to land.
+
+    Attributes:
+        kind: What the rows are.
+        body: The content, on disk.
+        on_error: Whether bad rows are quarantined, or refuse the whole.
+        key: The sender's idempotency key.
+        mode: For items: `snapshot` withdraws those that the content doesn't have.
+    """
+
+    kind: Kind
+    body: Spooled
+    on_error: OnError
+    key: str | None
+    mode: Mode = "upsert"
+
+
+def judge_for(context: Context, kind: Kind, tenant: str) -> Judge:
+    """Return a judge of a tenant's rows."""
+    categories = tenant_config(context.settings, free_name(tenant)).categories
+    listed = {tenant: categories} if kind == "items" and categories is not None else None
+    return Judge(kind, listed)
+
+
+def judged(context: Context, kind: Kind, tenant: str, body: Spooled) -> Report:
+    """Judge rows; nothing lands."""
+    judge = judge_for(context, kind, tenant)
+    for rows in read_rows(context.settings, kind, str(body.path), tenant):
+        judge.see(rows)
+    return judge.report()
+
+
+def land(
+    context: Context, caller: Caller, request_id: str, upload: Upload
+) -> tuple[UploadAnswer, bool]:
+    """Land an upload; return what became of it, and whether that had been answered before.
+
+    Raises:
+        ApiError: The key was used for other content.
+        RowsRefusedError: A row breaks a rule, with `on_error=reject`.
+        RecsysError: It can't be read or can't land.
+    """
+    if upload.key is None:
+        return _land(context, caller, request_id, upload), False
+    if not upload.key.isprintable() or len(upload.key) > MAX_KEY:
+        raise ApiError(
+            422, "bad_key", f"Idempotency-Key is not up to {MAX_KEY} printable characters"
+        )
+    name = UploadKey(caller.tenant, upload.kind, upload.key)
+    how = f"{upload.body.content}|{upload.on_error}|{upload.mode}"
+    content = hashlib.blake2b(how.encode(), digest_size=32).hexdigest()
+    taken = claim(context.database, name, content)
+    if taken.content != content:
+        raise ApiError(
+            409,
+            "key_reused",
+            f"Idempotency-Key {upload.key!r} was used for other content",
+            "Send another key with other content",
+        )
+    if taken.answer is not None:
+        return UploadAnswer(**taken.answer), True
+    try:
+        answer = _land(context, caller, request_id, upload)
+    except (RowsRefusedError, ApiError):
+        release(context.database, name)
+        raise
+    save_answer(context.database, name, answer.model_dump(mode="json"))
+    return answer, False
+
+
+def _land(context: Context, caller: Caller, request_id: str, upload: Upload) -> UploadAnswer:
+    tenant = caller.tenant
+    outcome, target = "failed", "none"
+    try:
+        if upload.on_error == "reject":
+            report = judged(context, upload.kind, tenant, upload.body)
+            if report.rows_rejected:
+                outcome = "refused"
+                raise RowsRefusedError(report)
+        judge = judge_for(context, upload.kind, tenant)
+        source = "upload"
+        options = Options(mode=upload.mode, key=upload.key, source=source)
+        path = str(upload.body.path)
+        (summary,) = ingest_each(
+            context.settings, upload.kind, [path], tenant, options=options, watch=judge.see
+        )
+        report = judge.report()
+        if summary.already_landed:  # its rows were not read again
+            report = judged(context, upload.kind, tenant, upload.body)
+        outcome, target = "landed", summary.batch_id or "none"
+        notices = [notice.replace(path, "the upload") for notice in summary.notices]
+        return UploadAnswer(
+            **report.model_dump(),
+            batch_id=summary.batch_id,
+            already_landed=summary.already_landed,
+            notices=notices,
+        )
+    finally:
+        action = f"upload {upload.kind}"
+        record(context.database, Entry(request_id, caller.actor, tenant, action, target, outcome))

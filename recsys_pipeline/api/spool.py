@@ -1,0 +1,139 @@
+"""Bodies on disk: decompressed, hashed and looked at before anything reads rows of them."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zlib
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from recsys_pipeline.api.problems import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+Form = Literal["csv", "json"]
+
+_GZIP = b"\x1f\x8b"
+_AT_ONCE = 1 << 20
+_LOOKED_AT = 4096
+_BINARY = (
+    b"PAR1",
+    b"PK\x03\x04",
+    b"%PDF",
+    b"\x89PNG",
+    b"\x28\xb5\x2f\xfd",
+    _GZIP,
+    b"SQLite format",
+)
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """A body on disk.
+
+    Attributes:
+        path: Its file, plain text.
+        content: blake2b hash of it, 64 hexadecimal digits.
+        size: Bytes.
+    """
+
+    path: Path
+    content: str
+    size: int
+
+
+@asynccontextmanager
+async def spooled(pieces: AsyncIterator[bytes], form: Form, limit: int) -> AsyncIterator[Spooled]:
+    """Write a body to a temporary file, which goes afterwards.
+
+    Args:
+        pieces: The body; gzip is known by its first bytes.
+        form: What it should be.
+        limit: Bytes after decompression.
+
+    Raises:
+        ApiError: It is empty, too large, damaged, or not text of that form.
+    """
+    with tempfile.TemporaryDirectory(prefix="recsys-upload-") as folder:
+        path = Path(folder) / f"upload.{form}"
+        with path.open("wb") as file:
+            spool = _Spool(file, form, limit)
+            async for piece in pieces:
+                spool.take(piece)
+            spool.end()
+        yield Spooled(path, spool.digest.hexdigest(), spool.size)
+
+
+class _Spool:
+    def __init__(self, file: BinaryIO, form: Form, limit: int) -> None:
+        self.digest = hashlib.blake2b(digest_size=32)
+        self.size = 0
+        self._file = file
+        self._form = form
+        self._limit = limit
+        self._start = b""
+        self._unzip: zlib._Decompress | None = None
+        self._begun = False
+
+    def take(self, piece: bytes) -> None:
+        if not piece:
+            return
+        if not self._begun:
+            self._begun = True
+            if piece.startswith(_GZIP):
+                self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        if self._unzip is None:
+            self._write(piece)
+            return
+        if self._unzip.eof:  # one file may be several, one after the other
+            self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            while True:
+                # a few bytes may become gigabytes: no more than a part of them at a time
+                text = self._unzip.decompress(piece, _AT_ONCE)
+                self._write(text)
+                piece = self._unzip.unconsumed_tail
+                if self._unzip.eof and self._unzip.unused_data:
+                    piece = self._unzip.unused_data
+                    self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+                elif self._unzip.eof or (not piece and len(text) < _AT_ONCE):
+                    break
+        except zlib.error as error:
+            raise ApiError(400, "damaged", f"the gzip data are damaged ({error})") from None
+
+    def end(self) -> None:
+        if self._unzip is not None and not self._unzip.eof:
+            raise ApiError(400, "damaged", "the gzip data end early", "Send the whole file")
+        if self.size == 0:
+            raise ApiError(422, "empty", "the body has no content", "Send rows")
+        self._check_start()
+
+    def _write(self, text: bytes) -> None:
+        self.size += len(text)
+        if self.size > self._limit:
+            raise ApiError(
+                413,
+                "too_large",
+                f"the content is over {self._limit // 2**20} MiB",
+                "Send it in parts, or raise RECSYS_API_MAX_MIB",
+            )
+        if len(self._start) < _LOOKED_AT:
+            self._start += text[:_LOOKED_AT]
+            if len(self._start) >= _LOOKED_AT:
+                self._check_start()
+        self.digest.update(text)
+        self._file.write(text)
+
+    def _check_start(self) -> None:
+        start = self._start.removeprefix(b"\xef\xbb\xbf").lstrip()
+        is_utf_16 = self._start.startswith((b"\xff\xfe", b"\xfe\xff"))
+        if self._start.startswith(_BINARY) or (b"\0" in self._start and not is_utf_16):
+            raise ApiError(415, "not_text", f"the content is not {self._form.upper()} but binary")
+        if self._form == "json" and start[:1] not in {b"[", b"{"}:
+            raise ApiError(
+                415, "not_json", "the content is not JSON", "Send an array or lines of objects"
+            )

@@ -1,0 +1,129 @@
+"""Uploads: CSV files, and JSON arrays or lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Form, Header, Query, Request, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
+
+from recsys_pipeline.api.callers import Caller, Uploader
+from recsys_pipeline.api.landing import OnError, Refusal, Upload, UploadAnswer, land
+from recsys_pipeline.api.problems import RESPONSES, ApiError
+from recsys_pipeline.api.spool import spooled
+from recsys_pipeline.ingestion.ingest import Mode
+from recsys_pipeline.storage.landing import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from recsys_pipeline.api.context import Context
+    from recsys_pipeline.api.spool import Form as BodyForm
+
+router = APIRouter(
+    prefix="/internal/data",
+    tags=["uploads"],
+    responses=RESPONSES | {422: {"model": Refusal, "description": "Refused: nothing has landed."}},
+)
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="The same key and content again gets the first answer. Without it the content is the key.",
+    ),
+]
+OnErrorChoice = Annotated[
+    OnError,
+    Query(description="Bad rows are quarantined, or refuse the whole upload."),
+]
+_JSON_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+        },
+    }
+}
+
+
+@router.post("/upload-csv")
+async def upload_csv(
+    request: Request,
+    response: Response,
+    caller: Uploader,
+    file: UploadFile,
+    data_type: Annotated[Kind, Form(description="What the rows are.")],
+    on_error: Annotated[OnError, Form()] = "quarantine",
+    key: Key = None,
+) -> UploadAnswer:
+    """Land a CSV file (plain or gzip); its first line names the columns."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while piece := await file.read(1 << 20):
+            yield piece
+
+    return await _upload(request, response, caller, pieces(), "csv", data_type, on_error, key)
+
+
+@router.post("/interactions", openapi_extra=_JSON_BODY)
+async def upload_interactions(
+    request: Request,
+    response: Response,
+    caller: Uploader,
+    on_error: OnErrorChoice = "quarantine",
+    key: Key = None,
+) -> UploadAnswer:
+    """Land events: a JSON array of objects, or one object a line; plain or gzip."""
+    _check_json(request)
+    body = request.stream()
+    return await _upload(request, response, caller, body, "json", "interactions", on_error, key)
+
+
+@router.post("/items", openapi_extra=_JSON_BODY)
+async def upload_items(
+    request: Request,
+    response: Response,
+    caller: Uploader,
+    on_error: OnErrorChoice = "quarantine",
+    mode: Annotated[
+        Mode, Query(description="`snapshot`: the whole catalogue; withdraw what it lacks.")
+    ] = "upsert",
+    key: Key = None,
+) -> UploadAnswer:
+    """Land catalogue items: a JSON array of objects, or one object a line; plain or gzip."""
+    _check_json(request)
+    body = request.stream()
+    return await _upload(request, response, caller, body, "json", "items", on_error, key, mode)
+
+
+def _check_json(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and "json" not in kind:
+        raise ApiError(
+            415, "not_json", f"the content type is {kind}", "Send application/json or x-ndjson"
+        )
+
+
+async def _upload(  # noqa: PLR0913, PLR0917  # what the three endpoints have in common
+    request: Request,
+    response: Response,
+    caller: Caller,
+    pieces: AsyncIterator[bytes],
+    form: BodyForm,
+    kind: Kind,
+    on_error: OnError,
+    key: str | None,
+    mode: Mode = "upsert",
+) -> UploadAnswer:
+    context: Context = request.app.state.context
+    limit = context.settings.api_max_mib * 2**20
+    with context.upload_of(caller.tenant):
+        async with spooled(pieces, form, limit) as body:
+            upload = Upload(kind, body, on_error, key, mode)
+            request_id = request.state.request_id
+            answer, repeated = await run_in_threadpool(land, context, caller, request_id, upload)
+    if repeated:
+        response.headers["Idempotent-Replayed"] = "true"
+    return answer
