@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from recsys_pipeline.api.problems import ApiError
+from recsys_pipeline.api.problems import ApiError, Problem
 from recsys_pipeline.api.reports import Judge, Report
+from recsys_pipeline.errors import MappingError, SettingsError, SourceError, TenantError
 from recsys_pipeline.ingestion.ingest import Mode, Options, ingest_each, read_rows
 from recsys_pipeline.metadata.audit import Entry, record
 from recsys_pipeline.metadata.uploads import UploadKey, claim, release, save_answer
@@ -33,22 +34,21 @@ class UploadAnswer(Report):
     notices: list[str] = Field(description="What the sender should know.")
 
 
-class Refusal(Report):
+class Refusal(Problem, Report):
     """Why an upload with `on_error=reject` was refused: nothing has landed."""
 
-    error: str = "rows_rejected"
-    message: str
 
-
-class RowsRefusedError(Exception):
+class RowsRefusedError(ApiError):
     """Rows of an upload break rules, and it was to land as a whole or not at all."""
 
     def __init__(self, report: Report) -> None:
-        self.refusal = Refusal(
-            **report.model_dump(),
-            message=f"{report.rows_rejected} of {report.rows_received} rows break rules",
-        )
-        super().__init__(self.refusal.message)
+        self._report = report
+        words = f"{report.rows_rejected} of {report.rows_received} rows break rules"
+        super().__init__(422, "rows_rejected", words, "Correct them; nothing has landed")
+
+    def content(self) -> dict[str, object]:
+        """Return the refusal with what is wrong by row."""
+        return Refusal(**vars(self.problem), **self._report.model_dump()).model_dump(mode="json")
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def land(
         return UploadAnswer(**taken.answer), True
     try:
         answer = _land(context, caller, request_id, upload)
-    except (RowsRefusedError, ApiError):
-        release(context.database, name)
+    except (RowsRefusedError, SourceError, MappingError, TenantError, SettingsError):
+        release(context.database, name)  # nothing has landed, and it may come again corrected
         raise
     save_answer(context.database, name, answer.model_dump(mode="json"))
     return answer, False

@@ -49,7 +49,11 @@ class ApiError(Exception):
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
-        return JSONResponse(self.problem.model_dump(), self.status, headers)
+        return JSONResponse(self.content(), self.status, headers)
+
+    def content(self) -> dict[str, object]:
+        """Return the answer's body."""
+        return self.problem.model_dump()
 
 
 _STATUS: tuple[tuple[type[RecsysError], int, str], ...] = (

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from recsys_pipeline.api.callers import Caller, Uploader
 from recsys_pipeline.api.landing import OnError, Refusal, Upload, UploadAnswer, land
-from recsys_pipeline.api.problems import RESPONSES, ApiError
+from recsys_pipeline.api.problems import RESPONSES, ApiError, Problem
 from recsys_pipeline.api.spool import spooled
 from recsys_pipeline.ingestion.ingest import Mode
 from recsys_pipeline.storage.landing import Kind
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 router = APIRouter(
     prefix="/internal/data",
     tags=["uploads"],
-    responses=RESPONSES | {422: {"model": Refusal, "description": "Refused: nothing has landed."}},
+    responses=RESPONSES
+    | {422: {"model": Refusal | Problem, "description": "Refused: nothing has landed."}},
 )
 
 Key = Annotated[

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from starlette.testclient import TestClient
+
+from recsys_pipeline.api.app import create_app
+from recsys_pipeline_tests.api.test_uploads import CSV, EVENTS, landed, upload
+
+
+def test_about_and_health(app):
+    client = TestClient(app)
+    assert client.get("/").json()["service"] == "recsys_pipeline"
+    assert client.get("/health/live").json() == {"status": "ok"}
+    for path in ("/health", "/health/ready"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert set(answer.json()["parts"]) == {"storage", "metadata"}
+    assert client.get("/docs").status_code == 200
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_store_that_is_not_there_is_down(settings, tmp_path):
+    (tmp_path / "root").mkdir(mode=0o500)
+    answer = TestClient(create_app(settings)).get("/health")
+    assert answer.status_code == 503
+
+
+def test_a_store_that_can_not_be_is_down(settings, tmp_path):
+    (tmp_path / "root").write_text("a file where a folder should be")
+    answer = TestClient(create_app(settings)).get("/health")
+    assert answer.status_code == 503
+    assert answer.json()["parts"]["storage"]["status"] == "down"
+
+
+def test_kafka_that_does_not_answer_is_down(settings):
+    brokers = {"kafka_bootstrap_servers": "127.0.0.1:1"}
+    answer = TestClient(create_app(settings.model_copy(update=brokers))).get("/health")
+    assert answer.status_code == 503
+    assert answer.json()["parts"]["kafka"]["status"] == "down"
+
+
+def test_a_sample_is_judged_and_nothing_is_stored(acme, settings):
+    bad = EVENTS[0] | {"rating": 7}
+    answer = acme.post("/api/validation/validate?data_type=interactions", json=[*EVENTS, bad])
+    assert answer.json()["rows_rejected"] == 1
+    assert answer.json()["errors"][0]["rule"] == "rating.range"
+    assert landed(settings).is_empty()
+
+
+def test_the_contract_is_json_schema(acme):
+    schema = acme.get("/api/validation/schema/interactions").json()
+    assert schema["required"] == ["user_id", "item_id", "interaction_type", "timestamp"]
+    assert schema["properties"]["timestamp"]["format"] == "date-time"
+    assert "must be from 0 to 5" in schema["properties"]["rating"]["rules"]
+    assert "tenant" not in schema["properties"]
+    assert acme.get("/api/validation/schema/users").status_code == 422
+
+
+def test_answers_carry_an_id_and_careful_headers(acme):
+    answer = acme.get("/health/live", headers={"X-Request-ID": "abc-1"})
+    assert answer.headers["X-Request-ID"] == "abc-1"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    odd = acme.get("/health/live", headers={"X-Request-ID": "a b\t"})
+    assert odd.headers["X-Request-ID"] not in {"a b\t", ""}
+
+
+def test_a_failure_of_ours_has_no_traceback(acme, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("recsys_pipeline.api.uploads.land", fail)
+    answer = upload(acme, CSV)
+    assert answer.status_code == 500
+    assert answer.json()["error"] == "internal"
+    assert "Traceback" not in answer.text

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from datetime import date
+
+import polars as pl
+import pytest
+
+from recsys_pipeline.metadata.audit import entries
+from recsys_pipeline.storage.landing import Landing
+
+CSV = (
+    "user_id,item_id,interaction_type,timestamp,rating\n"
+    "u1,i1,view,2025-01-01T10:00:00Z,4.5\n"
+    "u2,i2,click,2025-01-02T10:00:00Z,\n"
+    "u3,,view,2025-01-02T11:00:00Z,\n"
+    "u4,i4,glance,2025-01-02T12:00:00Z,9\n"
+    "u5,i5,view,yesterday,\n"
+)
+GOOD = "\n".join(CSV.splitlines()[:3]) + "\n"
+EVENTS = [
+    {"user_id": "u1", "item_id": "i1", "interaction_type": "view", "timestamp": "2025-01-01T10:00:00Z"},
+    {"user_id": "u2", "item_id": "i2", "interaction_type": "like", "timestamp": "2025-01-03T10:00:00Z"},
+]  # fmt: skip
+ITEMS = [{"item_id": "i1", "title": "Kettle", "category": "Kitchen", "price": 20}]
+
+
+def upload(client, text=CSV, kind="interactions", headers=None, **form):
+    content = text if isinstance(text, bytes) else text.encode()
+    return client.post(
+        "/internal/data/upload-csv",
+        files={"file": ("events.csv", content, "text/csv")},
+        data={"data_type": kind, **form},
+        headers=headers or {},
+    )
+
+
+def landed(settings, kind="interactions"):
+    return Landing(settings.storage_root, kind).snapshot().scan().collect()
+
+
+def test_good_rows_land_and_bad_ones_are_told_by_row(acme, settings, database):
+    answer = upload(acme)
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert (body["rows_received"], body["rows_landed"], body["rows_rejected"]) == (5, 2, 3)
+    assert body["days"][:2] == ["2025-01-01", "2025-01-02"]
+    assert body["errors"] == [
+        {"row": 4, "column": "item_id", "rule": "item_id.required", "message": "must be present"},
+        {
+            "row": 5,
+            "column": "interaction_type",
+            "rule": "interaction_type.allowed",
+            "message": "must be one of view, click, like, add_to_cart, purchase",
+        },
+        {"row": 5, "column": "rating", "rule": "rating.range", "message": "must be from 0 to 5"},
+        {
+            "row": 6,
+            "column": "timestamp",
+            "rule": "timestamp.readable",
+            "message": "must be a readable time",
+        },
+    ]
+    rows = landed(settings)
+    assert rows.height == 5
+    assert rows["tenant"].unique().to_list() == ["acme"]
+    assert rows["batch_id"].unique().to_list() == [body["batch_id"]]
+    (entry,) = entries(database, "acme")
+    assert (entry.action, entry.target, entry.outcome) == (
+        "upload interactions",
+        body["batch_id"],
+        "landed",
+    )
+    assert entry.request_id == answer.headers["X-Request-ID"]
+
+
+def test_reject_lands_all_or_nothing(acme, settings):
+    answer = upload(acme, on_error="reject")
+    assert answer.status_code == 422
+    assert answer.json()["rows_rejected"] == 3
+    assert answer.json()["error"] == "rows_rejected"
+    assert landed(settings).is_empty()
+    assert upload(acme, GOOD, on_error="reject").status_code == 200
+    assert landed(settings).height == 2
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_json_arrays_and_lines(acme, settings, lines):
+    text = "\n".join(map(json.dumps, EVENTS)) if lines else json.dumps(EVENTS)
+    answer = acme.post("/internal/data/interactions", content=text)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["rows_landed"] == 2
+    assert sorted(landed(settings)["date"]) == [date(2025, 1, 1), date(2025, 1, 3)]
+
+
+def test_items_and_a_snapshot_of_them(acme, settings):
+    assert acme.post("/internal/data/items", json=ITEMS).status_code == 200
+    other = [ITEMS[0] | {"item_id": "i2"}]
+    answer = acme.post("/internal/data/items?mode=snapshot", json=other)
+    assert answer.status_code == 200, answer.text
+    newest = landed(settings, "items").sort("received_at").group_by("item_id").last()
+    assert dict(newest.select("item_id", "available").iter_rows()) == {"i1": False, "i2": True}
+
+
+def test_gzip_is_accepted(acme):
+    packed = gzip.compress(GOOD[:60].encode()) + gzip.compress(GOOD[60:].encode())
+    assert upload(acme, packed).json()["rows_landed"] == 2
+    body = gzip.compress(json.dumps(EVENTS).encode())
+    assert acme.post("/internal/data/interactions", content=body).json()["rows_landed"] == 2
+
+
+def test_the_same_content_again_changes_nothing(acme, settings):
+    first, second = upload(acme).json(), upload(acme).json()
+    assert second == first | {"already_landed": True, "notices": second["notices"]}
+    assert landed(settings).height == 5
+
+
+def test_a_key_gets_its_first_answer_and_other_content_is_a_conflict(acme, beta, settings):
+    key = {"Idempotency-Key": "order-1"}
+    first = upload(acme, headers=key)
+    again = upload(acme, headers=key)
+    assert again.json() == first.json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    other = upload(acme, GOOD, headers=key)
+    assert other.status_code == 409
+    assert other.json()["error"] == "key_reused"
+    assert upload(beta, GOOD, headers=key).status_code == 200
+    assert landed(settings).height == 7
+    # the same content under another key is another upload
+    assert upload(acme, headers={"Idempotency-Key": "order-2"}).json()["already_landed"] is False
+    assert landed(settings).height == 12
+
+
+def test_a_refused_upload_gives_its_key_back(acme):
+    key = {"Idempotency-Key": "order-1"}
+    assert upload(acme, headers=key, on_error="reject").status_code == 422
+    assert upload(acme, GOOD, headers=key, on_error="reject").status_code == 200
+
+
+def test_an_items_key_is_not_the_latest_batch_alone(acme, settings):
+    key = {"Idempotency-Key": "catalogue-1"}
+    first = acme.post("/internal/data/items", json=ITEMS, headers=key).json()
+    acme.post("/internal/data/items", json=[ITEMS[0] | {"price": 25}])
+    assert acme.post("/internal/data/items", json=ITEMS, headers=key).json() == first
+    assert landed(settings, "items").height == 2
+
+
+def test_a_key_whose_answer_was_lost_lands_once(acme, database, settings):
+    from sqlalchemy import update
+
+    from recsys_pipeline.metadata.tables import UPLOADS
+
+    key = {"Idempotency-Key": "order-1"}
+    first = upload(acme, headers=key).json()
+    with database.begin() as connection:
+        connection.execute(update(UPLOADS).values(answer=None))
+    second = upload(acme, headers=key).json()
+    assert second["batch_id"] == first["batch_id"]
+    assert second["errors"] == first["errors"]
+    assert landed(settings).height == 5
+
+
+def test_posts_at_the_same_time_land_once(acme, settings):
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(upload(acme, GOOD))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["batch_id"] for answer in answers}) == 1
+    assert landed(settings).height == 2
+
+
+def test_uploads_land_whole_days_for_every_path(acme, settings):
+    upload(acme, GOOD)
+    rows = landed(settings)
+    assert rows["source"].unique().to_list() == ["upload"]
+    assert rows.select(pl.col("position").sort()).to_series().to_list() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "error"),
+    [
+        (b"", 422, "empty"),
+        (b"PAR1" + bytes(100), 415, "not_text"),
+        (b"user_id,item_id\n\0\0\0,1\n", 415, "not_text"),
+        (b"a,b\n1,2\n", 422, "columns_do_not_fit"),
+        (gzip.compress(GOOD.encode())[:-9], 400, "damaged"),
+        (b"\x1f\x8b" + b"nonsense", 400, "damaged"),
+        (gzip.compress(b"x" * 3 * 2**20), 413, "too_large"),
+        (b"x" * (3 * 2**20), 413, "too_large"),
+    ],
+)
+def test_what_is_no_csv_is_refused_and_leaves_nothing(acme, settings, text, status, error):
+    answer = upload(acme, text)
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"] == error
+    assert landed(settings).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "error"),
+    [
+        (b"", 422, "empty"),
+        (b"hello", 415, "not_json"),
+        (b"[" * 100_000, 422, "unreadable"),
+        (b'{"user_id": "u1"', 422, None),
+        (b"\xff\xfe\x00", 415, None),
+    ],
+)
+def test_what_is_no_json_is_refused(acme, settings, text, status, error):
+    answer = acme.post("/internal/data/interactions", content=text)
+    assert answer.status_code in {status, 200}, answer.text
+    assert answer.status_code == 200 or error in {None, answer.json()["error"]}
+    if answer.status_code == 200:  # a line that can't be read is a row with its reason
+        assert answer.json()["rows_landed"] == 0
+
+
+def test_a_wrong_content_type_is_refused(acme):
+    answer = acme.post("/internal/data/items", content=b"[]", headers={"Content-Type": "text/csv"})
+    assert answer.status_code == 415
+
+
+def test_too_many_uploads_of_a_tenant_wait_their_turn(acme, beta, app):
+    context = app.state.context
+    with context.upload_of("acme"), context.upload_of("acme"), context.upload_of("acme"):
+        assert upload(acme, GOOD).status_code == 200
+        with context.upload_of("acme"):
+            answer = upload(acme)
+            assert answer.status_code == 429
+            assert answer.headers["Retry-After"] == "1"
+            assert upload(beta, GOOD).status_code == 200
+    assert upload(acme).status_code == 200
