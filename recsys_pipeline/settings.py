@@ -118,6 +118,25 @@ class Settings(BaseSettings):
     api_uploads_per_tenant: int = Field(
         4, ge=1, description="Uploads of a tenant that a process works on at a time; more get 429."
     )
+    api_requests_per_minute: int = Field(
+        600, ge=1, description="Requests of a tenant in a minute, over all workers; more get 429."
+    )
+    api_jwt_algorithm: Literal["RS256", "HS256"] | None = Field(
+        None,
+        description="Accept JSON Web Tokens, signed so; claims `exp`, `aud`, `tenant`, `scope`.",
+    )
+    api_jwt_key: SecretStr | None = Field(
+        None, description="Public key (PEM) or shared secret of the tokens."
+    )
+    api_jwt_jwks_url: str | None = Field(
+        None, description="Where the issuer publishes its keys, instead of `api_jwt_key`."
+    )
+    api_jwt_audience: str | None = Field(None, description="What tokens must be for (`aud`).")
+    api_jwt_issuer: str | None = Field(None, description="Who tokens must be from (`iss`).")
+    api_tls_certificate: Path | None = Field(
+        None, description="Certificate chain (PEM); with it the service speaks HTTPS."
+    )
+    api_tls_key: Path | None = Field(None, description="Private key of the certificate.")
     idempotency_days: int = Field(
         30, ge=1, description="Days for which the same file ingested again changes nothing."
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from recsys_pipeline.api import batches, contracts, health, uploads
+from recsys_pipeline.api import batches, contracts, health, metrics, uploads
 from recsys_pipeline.api.context import Context
+from recsys_pipeline.api.logs import log_json
 from recsys_pipeline.api.middleware import Around
 from recsys_pipeline.api.problems import answer_problems
+from recsys_pipeline.api.tokens import check_token_settings
 from recsys_pipeline.metadata.database import open_database
 from recsys_pipeline.settings import Settings, get_settings
 
@@ -19,17 +21,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app; uvicorn calls it in each worker.
 
     Raises:
-        SettingsError: The metadata database can't be used.
+        SettingsError: The metadata database can't be used, or settings of tokens don't fit.
     """
     settings = settings or get_settings()
+    check_token_settings(settings)
     app = FastAPI(
         title="recsys_pipeline",
         summary="Uploads of catalogues and interactions, each with an answer by row.",
         docs_url="/docs",
         redoc_url="/redoc",
     )
+    log_json()
     app.state.context = Context(settings, open_database(settings.metadata_url))
-    for module in (health, uploads, contracts, batches):
+    for module in (health, metrics, uploads, contracts, batches):
         app.include_router(module.router)
     answer_problems(app)
     app.add_middleware(Around, limit=settings.api_max_mib * 2**20 + _ENVELOPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +10,13 @@ from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from recsys_pipeline.api.problems import ApiError
-from recsys_pipeline.metadata.keys import Scope, find_key
+from recsys_pipeline.api.tokens import read_token
+from recsys_pipeline.metadata.keys import PREFIX, Scope, find_key
+from recsys_pipeline.metadata.rates import count_request
 from recsys_pipeline.tenants import free_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from recsys_pipeline.api.context import Context
 
@@ -27,7 +30,7 @@ class Caller:
 
     Attributes:
         tenant: Whose rows it reaches.
-        actor: The key's id, for the audit log.
+        actor: The key's id, or the token's subject, for the audit log.
     """
 
     tenant: str
@@ -55,22 +58,52 @@ def caller_with(scope: Scope) -> Callable[..., Caller]:
             raise ApiError(
                 401, "no_credential", "no credential was sent", "Send Authorization: Bearer <key>"
             )
-        key = find_key(context.database, presented)
-        if key is None:
+        found = _found(context, presented)
+        if found is None:
             raise ApiError(
-                401, "bad_credential", "the key is not known or was revoked", "Ask for a new key"
+                401,
+                "bad_credential",
+                "the credential is not known or no longer good",
+                "Get a new one",
             )
-        if scope not in key.scopes:
+        caller, scopes = found
+        if scope not in scopes:
             raise ApiError(
                 403,
                 "no_scope",
-                f"key {key.id} has not the scope {scope!r}",
-                f"Make one with: recsys keys create --tenant {key.tenant} --scope {scope}",
+                f"the credential has not the scope {scope!r}",
+                "Get one that has it",
             )
-        return Caller(key.tenant, key.id)
+        _check_rate(context, caller.tenant)
+        return caller
 
     return check
 
 
+def _found(context: Context, presented: str) -> tuple[Caller, Collection[str]] | None:
+    """Return whom a credential is of, and its scopes."""
+    if presented.startswith(f"{PREFIX}_"):
+        key = find_key(context.database, presented)
+        return None if key is None else (Caller(key.tenant, key.id), key.scopes)
+    token = read_token(context.settings, presented)
+    if token is None:
+        return None
+    return Caller(free_name(token.tenant), f"jwt:{token.subject}"[:80]), token.scopes
+
+
+def _check_rate(context: Context, tenant: str) -> None:
+    now = time.time()
+    count = count_request(context.database, tenant, int(now // 60))
+    if count > context.settings.api_requests_per_minute:
+        raise ApiError(
+            429,
+            "too_many_requests",
+            f"tenant {tenant!r} has sent {count} requests in this minute",
+            "Send more rows in one request, or raise RECSYS_API_REQUESTS_PER_MINUTE",
+            retry_after=60 - int(now % 60),
+        )
+
+
 Uploader = Annotated[Caller, Depends(caller_with("upload"))]
 Reader = Annotated[Caller, Depends(caller_with("read"))]
+Operator = Annotated[Caller, Depends(caller_with("admin"))]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from recsys_pipeline.api.measures import BYTES, SECONDS, UPLOADS, count_rows
 from recsys_pipeline.api.problems import ApiError, Problem
 from recsys_pipeline.api.reports import Judge, Report
 from recsys_pipeline.errors import MappingError, SettingsError, SourceError, TenantError
@@ -126,6 +128,7 @@ def land(
 def _land(context: Context, caller: Caller, request_id: str, upload: Upload) -> UploadAnswer:
     tenant = caller.tenant
     outcome, target = "failed", "none"
+    began = time.perf_counter()
     try:
         if upload.on_error == "reject":
             report = judged(context, upload.kind, tenant, upload.body)
@@ -143,6 +146,9 @@ def _land(context: Context, caller: Caller, request_id: str, upload: Upload) -> 
         if summary.already_landed:  # its rows were not read again
             report = judged(context, upload.kind, tenant, upload.body)
         outcome, target = "landed", summary.batch_id or "none"
+        if not summary.already_landed:
+            count_rows(tenant, upload.kind, report)
+            BYTES.labels(tenant, upload.kind).inc(upload.body.size)
         notices = [notice.replace(path, "the upload") for notice in summary.notices]
         return UploadAnswer(
             **report.model_dump(),
@@ -151,5 +157,7 @@ def _land(context: Context, caller: Caller, request_id: str, upload: Upload) -> 
             notices=notices,
         )
     finally:
+        UPLOADS.labels(tenant, upload.kind, outcome).inc()
+        SECONDS.labels(upload.kind).observe(time.perf_counter() - began)
         action = f"upload {upload.kind}"
         record(context.database, Entry(request_id, caller.actor, tenant, action, target, outcome))

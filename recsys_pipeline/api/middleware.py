@@ -70,18 +70,17 @@ class Around:
         except ApiError as error:
             await error.response()(scope, receive, with_headers)
         except Exception:
-            logger.exception("request %s failed", request_id)
+            logger.exception("failed", extra={"request_id": request_id})
             if not begun:
                 failed = ApiError(500, "internal", f"the service failed on request {request_id}")
                 await failed.response()(scope, receive, with_headers)
         finally:
             logger.info(
-                "%s %s %s",
-                scope["method"],
-                scope["path"],
-                status,
+                "answered",
                 extra={
                     "request_id": request_id,
+                    "method": scope["method"],
+                    "path": scope["path"],
                     "status": status,
                     "bytes": read,
                     "seconds": round(time.perf_counter() - began, 4),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
+from recsys_pipeline.api.measures import STORAGE_ERRORS
 from recsys_pipeline.errors import (
     LandingError,
     MappingError,
@@ -82,11 +85,20 @@ def answer_problems(app: FastAPI) -> None:
     async def refused(_: Request, error: ApiError) -> JSONResponse:
         return error.response()
 
+    @app.exception_handler(HTTPException)
+    async def refused_by_the_framework(_: Request, error: HTTPException) -> JSONResponse:
+        code = "_".join(HTTPStatus(error.status_code).phrase.lower().split())
+        answer = ApiError(error.status_code, code, str(error.detail), "See /docs").response()
+        answer.headers.update(error.headers or {})
+        return answer
+
     @app.exception_handler(RecsysError)
-    async def pipeline(_: Request, error: RecsysError) -> JSONResponse:
+    async def pipeline(request: Request, error: RecsysError) -> JSONResponse:
         found = of_error(error)
         if found.status >= 500:
-            logger.error("%s: %s", type(error).__name__, error.problem)
+            STORAGE_ERRORS.labels(type(error).__name__).inc()
+            # the message may name a row's values
+            logger.error("failed", extra={"request_id": request.state.request_id}, exc_info=error)
         return found.response()
 
     @app.exception_handler(RequestValidationError)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import tempfile
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recsys_pipeline.cli.console import err
 from recsys_pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from recsys_pipeline.settings import Settings
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -32,6 +37,31 @@ def serve(
 
     settings = get_settings()
     host, port = host or settings.api_host, settings.api_port if port is None else port
+    _check(settings, host)
+    open_database(settings.metadata_url).dispose()  # migrated once, before there are workers
+    secure = settings.api_tls_certificate is not None
+    err.print(f"recsys serve: {'https' if secure else 'http'}://{host}:{port}/docs")
+    with tempfile.TemporaryDirectory(prefix="recsys-metrics-") as shared:
+        if workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared  # read when its library is imported
+        uvicorn.run(
+            "recsys_pipeline.api.app:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=60,
+            ssl_certfile=settings.api_tls_certificate,
+            ssl_keyfile=settings.api_tls_key,
+        )
+
+
+def _check(settings: Settings, host: str) -> None:
+    """Refuse settings that would open a door by mistake."""
     if settings.api_auth == "none":
         if host not in _LOOPBACK:
             raise SettingsError(
@@ -40,17 +70,7 @@ def serve(
                 "Listen on 127.0.0.1, or use keys",
             )
         err.print("[yellow]note:[/yellow] no credential is asked for; X-Tenant names the tenant")
-    open_database(settings.metadata_url).dispose()  # migrated once, before there are workers
-    err.print(f"recsys serve: http://{host}:{port}/docs")
-    uvicorn.run(
-        "recsys_pipeline.api.app:create_app",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=60,
-    )
+    if (settings.api_tls_certificate is None) != (settings.api_tls_key is None):
+        raise SettingsError(
+            "RECSYS_API_TLS_CERTIFICATE", "goes with RECSYS_API_TLS_KEY", "Set both, or none"
+        )

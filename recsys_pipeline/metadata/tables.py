@@ -41,6 +41,14 @@ UPLOADS = Table(
     UniqueConstraint("tenant", "kind", "key", name="one_upload_per_key"),
 )
 
+RATES = Table(
+    "rates",
+    METADATA,
+    Column("tenant", String(63), primary_key=True),
+    Column("minute", Integer, primary_key=True, autoincrement=False),
+    Column("requests", Integer, nullable=False),
+)
+
 # only ever added to
 AUDIT_LOG = Table(
     "audit_log",

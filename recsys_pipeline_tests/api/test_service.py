@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+import logging
 import os
 
 import pytest
 from starlette.testclient import TestClient
 
 from recsys_pipeline.api.app import create_app
+from recsys_pipeline.api.logs import JsonLines
+from recsys_pipeline_tests.api.conftest import client_of
 from recsys_pipeline_tests.api.test_uploads import CSV, EVENTS, landed, upload
 
 
@@ -64,6 +68,35 @@ def test_answers_carry_an_id_and_careful_headers(acme):
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     odd = acme.get("/health/live", headers={"X-Request-ID": "a b\t"})
     assert odd.headers["X-Request-ID"] not in {"a b\t", ""}
+
+
+def test_measures_are_for_operators(acme, app, database):
+    upload(acme, CSV)
+    assert acme.get("/metrics").status_code == 403
+    text = client_of(app, database, "ops", "admin").get("/metrics").text
+    assert 'recsys_uploads_total{kind="interactions",outcome="landed",tenant="acme"}' in text
+    assert 'outcome="rejected",reason="rating.range"' not in text  # its first reason counts
+    assert 'outcome="rejected",reason="interaction_type.allowed",tenant="acme"}' in text
+
+
+def test_logs_are_json_without_rows_and_secrets(acme, monkeypatch):
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(JsonLines().format(record))
+    logger = logging.getLogger("recsys.api")
+    logger.addHandler(handler)
+    try:
+        upload(acme, CSV)
+        monkeypatch.setattr("recsys_pipeline.api.uploads.land", lambda *_: 1 / 0)
+        upload(acme, CSV)
+    finally:
+        logger.removeHandler(handler)
+    records = [json.loads(line) for line in lines]
+    assert [r["status"] for r in records if "status" in r] == [200, 500]
+    assert any(r.get("error") == "ZeroDivisionError" for r in records)
+    assert all(r["request_id"] for r in records)
+    assert "glance" not in str(lines)
+    assert acme.headers["Authorization"].removeprefix("Bearer ") not in str(lines)
 
 
 def test_a_failure_of_ours_has_no_traceback(acme, monkeypatch):

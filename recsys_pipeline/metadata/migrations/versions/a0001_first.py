@@ -1,4 +1,4 @@
-"""Keys, uploads and the audit log."""
+"""Keys, uploads, rates and the audit log."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ def upgrade() -> None:
         sa.Column("answer", sa.JSON),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.UniqueConstraint("tenant", "kind", "key", name="one_upload_per_key"),
+    )
+    op.create_table(
+        "rates",
+        sa.Column("tenant", sa.String(63), primary_key=True),
+        sa.Column("minute", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("requests", sa.Integer, nullable=False),
     )
     op.create_table(
         "audit_log",
