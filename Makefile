@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTEST_ARGS ?= -n 2 --dist worksteal
 BIN := .venv/bin
 
-.PHONY: help setup demo dev test test-slow faults bench bench-full bench-peers lint format types check docs lock clean clean-data
+.PHONY: help setup demo dev serve test test-slow faults bench bench-full bench-peers lint format types check docs lock clean clean-data
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
@@ -17,6 +17,9 @@ demo: setup ## generate 100,000 events and take them to training samples
 
 dev: setup ## open the Dagster UI on http://127.0.0.1:3000 (Ctrl-C ends it)
 	@. ./dev.env && scripts/dev.sh
+
+serve: setup ## serve the upload API on http://127.0.0.1:8002/docs (Ctrl-C ends it)
+	@. ./dev.env && exec recsys serve
 
 test: setup ## run the default tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -90,6 +90,7 @@ export DAGSTER_EVENT_BATCH_SIZE=500
 # A line in .env beats these defaults.
 grep -qs '^RECSYS_STORAGE_ROOT=' $(quoted "$root/.env") || export RECSYS_STORAGE_ROOT=$(quoted "$root/data")
 grep -qs '^RECSYS_TENANTS_FILE=' $(quoted "$root/.env") || export RECSYS_TENANTS_FILE=$(quoted "$root/tenants.toml")
+grep -qs '^RECSYS_METADATA_URL=' $(quoted "$root/.env") || export RECSYS_METADATA_URL=sqlite:///$(quoted "$root/.dagster/metadata.db")
 # \`make demo\` leaves here the start date of the data that it made.
 grep -qs '^RECSYS_START_DATE=' $(quoted "$root/.env") || [ ! -f $(quoted "$root/.dagster/demo.env") ] || . $(quoted "$root/.dagster/demo.env")
 EOF

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from recsys_pipeline.errors import SettingsError
 
 BUSY_SECONDS = 30
+_MIGRATING = 0x7265637379  # any number that is ours
 
 
 def open_database(url: str) -> Engine:
@@ -58,5 +59,7 @@ def _migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # of two that start one migrates
+        elif engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

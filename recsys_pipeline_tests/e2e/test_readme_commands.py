@@ -73,11 +73,12 @@ class Server:
     """A command that stays in the foreground, in a terminal of its own."""
 
     def __init__(self, line: str, folder: Path, home: Path, port: int) -> None:
+        self._line = line
         self._log = folder.parent / "server.log"
         # a test run in the background has Ctrl-C ignored, which every child would inherit
         bare = ["env", "-i", "--default-signal=INT", f"HOME={home}", "PATH=/usr/bin:/bin"]
         self._process = subprocess.Popen(
-            [*bare, f"PORT={port}", "bash", "-c", line],
+            [*bare, f"PORT={port}", f"RECSYS_API_PORT={port}", "bash", "-c", line],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=self._log.open("w"),
@@ -92,7 +93,8 @@ class Server:
         while time.monotonic() < until:
             assert self._process.poll() is None, self.log
             try:
-                address = f"http://127.0.0.1:{self._port}/server_info"
+                path = "health/live" if "make serve" in self._line else "server_info"
+                address = f"http://127.0.0.1:{self._port}/{path}"
                 with urllib.request.urlopen(address, timeout=5):
                     return
             except OSError:
@@ -152,7 +154,7 @@ def test_the_readme_has_the_commands_of_each_tool():
         "make demo", "make dev", "dev.env", "recsys generate", "recsys ingest", "recsys run",
         "recsys status", "recsys batches", "recsys quarantine", "recsys doctor",
         "dagster asset materialize", "--partition-range", "dagster job backfill", "dg check defs",
-        "dg list defs", "dg launch", "recsys produce", "recsys kafka",
+        "dg list defs", "dg launch", "recsys produce", "recsys kafka", "make serve", "recsys keys",
     ):  # fmt: skip
         assert needed in text
 
@@ -167,6 +169,7 @@ def test_every_command_works_and_every_run_is_recorded(copy, tmp_path):
     try:
         for written in commands():
             line = written.replace("127.0.0.1:9092", broker.bootstrap)
+            line = line.replace("127.0.0.1:8002", f"127.0.0.1:{port}")
             before = statuses(copy)
             if STAYS in line:
                 if server:

@@ -3,37 +3,35 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import inspect
 
 from recsys_pipeline.errors import SettingsError
+from recsys_pipeline.metadata.audit import Entry, entries, record
 from recsys_pipeline.metadata.database import open_database
-from recsys_pipeline.metadata.keys import create_key
+from recsys_pipeline.metadata.keys import create_key, find_key, list_keys, revoke_key
+from recsys_pipeline.metadata.rates import count_request
 from recsys_pipeline.metadata.tables import METADATA
 from recsys_pipeline.metadata.uploads import UploadKey, claim, release, save_answer
 
 
-@pytest.fixture
-def database(tmp_path):
-    return open_database(f"sqlite:///{tmp_path}/new/metadata.db")
-
-
 def test_migrations_make_the_tables_of_the_code(database):
-    plain = create_engine("sqlite://")
-    METADATA.create_all(plain)
-
-    def columns(engine):
-        looked = inspect(engine)
-        return {
-            table: [(c["name"], str(c["type"]), c["nullable"]) for c in looked.get_columns(table)]
-            for table in METADATA.tables
-        }
-
-    assert columns(database) == columns(plain)
+    migrated = columns(database)
+    with database.begin() as connection:
+        METADATA.drop_all(connection)
+        METADATA.create_all(connection)
+    assert migrated == columns(database)
     assert inspect(database).get_unique_constraints("uploads")
 
 
-def test_processes_may_open_it_at_once(tmp_path):
-    url = f"sqlite:///{tmp_path}/metadata.db"
+def columns(engine):
+    looked = inspect(engine)
+    return {
+        table: [(c["name"], str(c["type"]), c["nullable"]) for c in looked.get_columns(table)]
+        for table in METADATA.tables
+    }
+
+
+def test_processes_may_open_it_at_once(url):
     with ThreadPoolExecutor(4) as pool:
         engines = list(pool.map(open_database, [url] * 4))
     assert all(inspect(engine).has_table("uploads") for engine in engines)
@@ -54,6 +52,33 @@ def test_a_key_is_claimed_once(database):
     release(database, name)  # an answered one stays
     assert claim(database, name, "a").answer == {"n": 1}
     assert claim(database, UploadKey("beta", "items", "k"), "b").content == "b"
+
+
+def test_requests_are_counted_by_tenant_and_minute(database):
+    assert [count_request(database, "acme", 7) for _ in range(3)] == [1, 2, 3]
+    assert count_request(database, "beta", 7) == 1
+    assert count_request(database, "acme", 8) == 1
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(lambda _: count_request(database, "acme", 8), range(20)))
+    assert sorted(counts) == list(range(2, 22))
+
+
+def test_a_key_lives_until_it_is_revoked(database):
+    made, key = create_key(database, "acme", ["read", "upload"], "checkout")
+    found = find_key(database, key)
+    assert (found.tenant, found.scopes) == ("acme", ("read", "upload"))
+    assert find_key(database, key + "x") is None
+    assert [listed.id for listed in list_keys(database)] == [made.id]
+    assert revoke_key(database, made.id)
+    assert find_key(database, key) is None
+
+
+def test_the_audit_log_keeps_the_order(database):
+    told = [Entry("r", "k", "acme", "upload items", str(n), "landed") for n in range(3)]
+    for entry in told:
+        record(database, entry)
+    assert entries(database, "acme") == told
+    assert entries(database, "beta") == []
 
 
 def test_a_scope_that_is_none_is_refused(database):
