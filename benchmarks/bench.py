@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.charts import draw
 from benchmarks.data import FOLDER
 
 HERE = Path(__file__).parent
@@ -192,6 +193,7 @@ def main() -> None:
         rows = [row for row in kept if row["metric"] not in names] + found
         rows.sort(key=lambda row: str(row["metric"]))
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+        draw(rows)
         readme = (HERE / "README.md").read_text()
         before, rest = readme.split(BEGIN)
         after = rest.split(END)[1]

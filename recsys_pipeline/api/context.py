@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from recsys_pipeline.api.problems import ApiError
+from recsys_pipeline.ingestion.group_commit import GroupedLanding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from recsys_pipeline.settings import Settings
+    from recsys_pipeline.storage.landing import Kind
 
 
 @dataclass
@@ -29,6 +31,11 @@ class Context:
     settings: Settings
     database: Engine
     _under_way: Counter[str] = field(default_factory=Counter)
+    _landings: dict[Kind, GroupedLanding] = field(default_factory=dict)
+
+    def landing(self, kind: Kind) -> GroupedLanding:
+        """Return the one landing table of a kind that all requests of the process share."""
+        return self._landings.setdefault(kind, GroupedLanding(self.settings.storage_root, kind))
 
     @contextmanager
     def upload_of(self, tenant: str) -> Iterator[None]:

@@ -140,7 +140,13 @@ def _land(context: Context, caller: Caller, request_id: str, upload: Upload) -> 
         options = Options(mode=upload.mode, key=upload.key, source=source)
         path = str(upload.body.path)
         (summary,) = ingest_each(
-            context.settings, upload.kind, [path], tenant, options=options, watch=judge.see
+            context.settings,
+            upload.kind,
+            [path],
+            tenant,
+            options=options,
+            watch=judge.see,
+            landing=context.landing(upload.kind),
         )
         report = judge.report()
         if summary.already_landed:  # its rows were not read again

@@ -120,6 +120,7 @@ def ingest_each(  # noqa: PLR0913  # by name
     received_at: datetime | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    landing: Landing | None = None,
 ) -> Iterator[IngestSummary]:
     """Land files one after the other, each in one transaction or not at all.
 
@@ -133,6 +134,7 @@ def ingest_each(  # noqa: PLR0913  # by name
         received_at: Time of receipt; now by default.
         progress: Called with a path, the bytes of it read so far, and its size in bytes.
         watch: Called with the rows of each block before they land; what it raises stops the file.
+        landing: The table, where it is not to be opened anew.
 
     Yields:
         A summary per file.
@@ -151,7 +153,7 @@ def ingest_each(  # noqa: PLR0913  # by name
     for path in paths:
         check_path(path)
     notices = _tenant_notices(settings, tenant)
-    landing = Landing(settings.storage_root, kind)
+    landing = landing or Landing(settings.storage_root, kind)
     for path in paths:
         with open_source(path) as source:
             hooks = (progress, watch)

@@ -15,6 +15,7 @@ app transactions, so that rows and the fact that they have landed are one:
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -44,7 +45,7 @@ from recsys_pipeline.storage.landing_snapshot import (
 from recsys_pipeline.storage.landing_table import ATTEMPTS, LandingTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
 
     from deltalake import DeltaTable, Transaction
@@ -54,6 +55,21 @@ BINS = 256  # compacted files per commit: what a conflict makes again
 LAYOUT = "layout"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One of several small batches that land in one transaction.
+
+    Attributes:
+        rows: Rows of the landing schema, all of one tenant.
+        app_id: The transaction by which it is known to have landed.
+        sequence: Number of this landing under its key, from 1.
+    """
+
+    rows: pl.DataFrame
+    app_id: str
+    sequence: int
 
 
 class Landing(LandingTable):
@@ -137,6 +153,56 @@ class Landing(LandingTable):
                 # a commit whose answer was lost conflicts with itself
                 mine = {action.path for action in staged.added}
                 return bool(mine) and mine <= set(live_files(table)["path"])
+        raise self._contended()
+
+    def piece(self, frames: Sequence[pl.DataFrame], tenant: str, key: str, sequence: int) -> Piece:
+        """Return a small batch for `append_group`. Arguments as of `append`.
+
+        Raises:
+            ContractError: A frame is not of the landing schema, or has rows of another tenant.
+        """
+        rows = list(self._buffered(frames, tenant))
+        frame = pl.concat(rows) if rows else pl.DataFrame(schema=self._schema)
+        return Piece(frame, upload_id(tenant, key), sequence)
+
+    def append_group(self, pieces: Sequence[Piece]) -> list[bool]:
+        """Land several batches in one transaction, each exactly once.
+
+        Returns:
+            For each what `append` would return.
+
+        Raises:
+            LandingError: Other writers won every attempt.
+        """
+        from deltalake import Transaction
+
+        table = self._open() or self._create()
+        landed = [False] * len(pieces)
+        for _ in range(ATTEMPTS):
+            todo: dict[str, int] = {}
+            for number, piece in enumerate(pieces):
+                if (table.transaction_version(piece.app_id) or 0) < piece.sequence:
+                    todo.setdefault(piece.app_id, number)  # of two alike the first lands
+            if not todo:
+                return landed
+            staged = DataFiles(self.store, TABLES[self.kind])
+            try:
+                staged.write(pl.concat([pieces[number].rows for number in todo.values()]))
+            except BaseException:
+                staged.discard()
+                raise
+            transactions = [
+                Transaction(app_id, pieces[number].sequence) for app_id, number in todo.items()
+            ]
+            if self._commit(table, list(staged.added), transactions):
+                mine = set(todo.values())
+                return [number in mine for number in range(len(pieces))]
+            # as in `append`: what has landed is read on the very object that commits
+            table = self._reopen()
+            files = {action.path for action in staged.added}
+            if files and files <= set(live_files(table)["path"]):
+                mine = set(todo.values())  # a commit whose answer was lost conflicts with itself
+                return [number in mine for number in range(len(pieces))]
         raise self._contended()
 
     def append_offsets(
@@ -318,4 +384,4 @@ def _offset(landed: int | None) -> str:
     return "nothing" if landed is None else f"offset {landed}"
 
 
-__all__ = ["MODELS", "TABLES", "Kind", "LandedContent", "Landing", "LandingSnapshot"]
+__all__ = ["MODELS", "TABLES", "Kind", "LandedContent", "Landing", "LandingSnapshot", "Piece"]
