@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     )
     state_bucket_mib: int = Field(
         64,
-        ge=0,
+        ge=1,
         description="MiB of state in memory at a time; a tenant's larger state is on disk in parts.",
     )
     metadata_url: str = Field(

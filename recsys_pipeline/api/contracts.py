@@ -13,7 +13,7 @@ from recsys_pipeline.api.landing import judged
 from recsys_pipeline.api.problems import RESPONSES
 from recsys_pipeline.api.reports import Report
 from recsys_pipeline.api.spool import spooled
-from recsys_pipeline.api.uploads import _JSON_BODY
+from recsys_pipeline.api.uploads import AN_EVENT, json_body
 from recsys_pipeline.schemas.rules import rules
 from recsys_pipeline.schemas.tables import CONTRACTS
 from recsys_pipeline.storage.landing import Kind
@@ -32,7 +32,7 @@ _TYPES: dict[str, dict[str, Any]] = {
 _FROM_US = ("date", "tenant")  # they follow from the time and the credential
 
 
-@router.post("/validate", openapi_extra=_JSON_BODY)
+@router.post("/validate", openapi_extra=json_body(AN_EVENT))
 async def validate(
     request: Request,
     caller: Reader,

@@ -38,15 +38,30 @@ OnErrorChoice = Annotated[
     OnError,
     Query(description="Bad rows are quarantined, or refuse the whole upload."),
 ]
-_JSON_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
-            "application/x-ndjson": {"schema": {"type": "string"}},
-        },
+
+
+def json_body(example: dict[str, Any]) -> dict[str, Any]:
+    """Return how OpenAPI describes a body of rows, with a row to begin with."""
+    rows = {"type": "array", "items": {"type": "object"}}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": rows, "example": [example]},
+                "application/x-ndjson": {"schema": {"type": "string"}},
+            },
+        }
     }
+
+
+AN_EVENT = {
+    "user_id": "u1",
+    "item_id": "i1",
+    "interaction_type": "view",
+    "timestamp": "2025-01-31T10:00:00Z",
+    "rating": 4.5,
 }
+AN_ITEM = {"item_id": "i1", "title": "Kettle", "category": "Kitchen", "price": 19.9}
 
 
 @router.post("/upload-csv")
@@ -68,7 +83,7 @@ async def upload_csv(
     return await _upload(request, response, caller, pieces(), "csv", data_type, on_error, key)
 
 
-@router.post("/interactions", openapi_extra=_JSON_BODY)
+@router.post("/interactions", openapi_extra=json_body(AN_EVENT))
 async def upload_interactions(
     request: Request,
     response: Response,
@@ -82,7 +97,7 @@ async def upload_interactions(
     return await _upload(request, response, caller, body, "json", "interactions", on_error, key)
 
 
-@router.post("/items", openapi_extra=_JSON_BODY)
+@router.post("/items", openapi_extra=json_body(AN_ITEM))
 async def upload_items(
     request: Request,
     response: Response,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, overload
+
+import numpy as np
+import pyarrow as pa
 
 from recsys_pipeline.storage.array_files import ArrayFile, read_groups, write_groups
 from recsys_pipeline.transforms.state import State, Users
@@ -12,10 +16,15 @@ from recsys_pipeline.transforms.state import State, Users
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy.typing as npt
+
     from recsys_pipeline.storage.array_files import Arrays
     from recsys_pipeline.storage.objects import ObjectStore
     from recsys_pipeline.transforms.entities import Entities
     from recsys_pipeline.transforms.merge import Merge
+
+
+CHECKSUM = "checksum"
 
 
 class _Buckets(Sequence[Users]):
@@ -51,10 +60,11 @@ def merged_state(merge: Merge, store: ObjectStore, limit: int) -> State:
     first = list(islice(buckets, 2))
     if len(first) == 1:
         return State.of(merge.items, tuple(first))
+    every = chain(first, buckets)
+    del first  # the chain lets go of them as they are written
     path = store.temporary()
     try:
-        write_groups(path, _groups(merge.items, chain(first, buckets)))
-        del first
+        write_groups(path, _groups(merge.items, every))
         file = ArrayFile(path.open("rb"))
     finally:
         path.unlink(missing_ok=True)
@@ -64,17 +74,39 @@ def merged_state(merge: Merge, store: ObjectStore, limit: int) -> State:
 def keep_state(store: ObjectStore, path: str, state: State) -> None:
     """Write a state as one object, switched as a whole."""
     temporary = store.temporary()
-    write_groups(temporary, _groups(state.items, state.buckets))
-    store.put_file(temporary, path)
+    try:
+        groups = _groups(state.items, state.buckets)
+        write_groups(temporary, (group | {CHECKSUM: _checksum(group)} for group in groups))
+        store.put_file(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def kept_state(store: ObjectStore, path: str) -> State | None:
     """Read what `keep_state` wrote; None where it isn't there, or damaged."""
     file = read_groups(store, path)
-    if file is None or len(file) < 2:
+    if file is None:
         return None
-    items = Users.of_arrays(file.group(0)).entities
-    return State.of(items, _Buckets(file))
+    try:
+        if len(file) > 1 and all(_is_whole(file.group(n)) for n in range(len(file))):
+            return State.of(Users.of_arrays(file.group(0)).entities, _Buckets(file))
+    except (KeyError, ValueError, OSError, pa.ArrowException):
+        pass
+    file.close()
+    return None
+
+
+def _checksum(group: Arrays) -> npt.NDArray[np.uint32]:
+    checksum = 0
+    for name in sorted(group):
+        checksum = zlib.crc32(np.ascontiguousarray(group[name]).view(np.uint8).data, checksum)
+    return np.array([checksum], np.uint32)
+
+
+def _is_whole(group: Arrays) -> bool:
+    """Say whether a group is as it was written: kernels check no bounds."""
+    written = group.pop(CHECKSUM)
+    return bool((_checksum(group) == written).all()) and len(written) == 1
 
 
 def _groups(items: Entities, buckets: Iterable[Users]) -> Iterable[Arrays]:

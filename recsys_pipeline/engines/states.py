@@ -96,6 +96,8 @@ class States:
             yield one, sorted(wanted.intersection(day for day, _ in group))
             del one  # once merged it goes, before the next pass is read
             self._keep(tenant, position)
+            if not self._after(tenant, position.day, self._until):
+                self._positions.pop(tenant, None)  # no later day of it can be asked for
 
     def _state(self, position: _Position) -> State:
         """Return the state after the last day of a position."""

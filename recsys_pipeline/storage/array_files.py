@@ -71,10 +71,15 @@ class ArrayFile:
     def group(self, number: int) -> Arrays:
         """Map a group into memory: read-only arrays by name."""
         batch = self._open().get_batch(number)
+        batch.validate()  # lengths that lie would be read past the end of the map
         return {
             name: batch.column(name).values.to_numpy(zero_copy_only=True)
             for name in batch.schema.names
         }
+
+    def close(self) -> None:
+        """Close the file; groups that are held stay."""
+        self._file.close()
 
     def _open(self) -> pa.ipc.RecordBatchFileReader:
         # a map of its own each time, so that the pages read are given back with it

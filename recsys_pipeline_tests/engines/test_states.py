@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from datetime import timedelta
+from random import Random
 
 import pytest
 
@@ -143,6 +144,33 @@ def test_a_retraction_is_seen_through_an_earlier_state(root, tmp_path_factory):
     assert file_hashes(root) == fresh_hashes(root, tmp_path_factory, config, all_days(DAYS))
 
 
+def test_any_damage_of_a_kept_state_is_seen(root):
+    run_days(config_for(root), all_days(DAYS))
+    store, path = open_store(str(root)), next_state(root)
+    whole = store.read(path)
+    assert kept_state(store, path) is not None
+    random = Random(7)
+    for _ in range(150):
+        begin = random.randrange(len(whole))
+        damaged = bytearray(whole)
+        size = random.choice([1, 16, 512])
+        damaged[begin : begin + size] = random.randbytes(size) if size < 512 else bytes(size)
+        store.write(path, bytes(damaged[: len(whole)]))
+        state = kept_state(store, path)
+        if state is not None:  # what was hit is not part of any array
+            assert arrays_of(state) == arrays_of(whole_state(store, whole))
+
+
+def whole_state(store, data):
+    store.write("_meta/whole.arrow", data)
+    return kept_state(store, "_meta/whole.arrow")
+
+
+def arrays_of(state):
+    groups = [bucket.arrays() for bucket in state.buckets] + [state.items.arrays()]
+    return [{name: array.tobytes() for name, array in group.items()} for group in groups]
+
+
 @pytest.mark.parametrize("damage", [b"", b"ARROW1 and then nothing", None])
 def test_a_damaged_state_is_passed_over(root, damage, tmp_path_factory):
     config = config_for(root)
@@ -155,7 +183,7 @@ def test_a_damaged_state_is_passed_over(root, damage, tmp_path_factory):
 
 @pytest.mark.parametrize("chunk_rows", [12, 50])
 def test_a_state_in_buckets_on_disk_gives_the_same_files(root, chunk_rows, tmp_path_factory):
-    config = config_for(root, state_bucket_mib=0, chunk_rows=chunk_rows)
+    config = config_for(root, chunk_rows=chunk_rows).model_copy(update={"state_bucket_mib": 0})
     run_days(config, all_days(DAYS - 1))
     run_days(config, [day(DAYS - 1)])
     state = kept_state(open_store(str(root)), next_state(root))
