@@ -46,6 +46,10 @@ class LandingError(RecsysError):
     """The landing zone refused a write, or a batch does not exist."""
 
 
+class KeyReusedError(LandingError):
+    """An idempotency key has landed other content."""
+
+
 class OffsetError(LandingError):
     """A range of a Kafka topic does not begin where the last landed one ended."""
 

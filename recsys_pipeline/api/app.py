@@ -11,6 +11,7 @@ from recsys_pipeline.api.middleware import Around
 from recsys_pipeline.api.problems import answer_problems
 from recsys_pipeline.api.tokens import check_token_settings
 from recsys_pipeline.metadata.database import open_database
+from recsys_pipeline.metadata.uploads import forget_old
 from recsys_pipeline.settings import Settings, get_settings
 
 # multipart has boundaries and headers beside the file
@@ -32,7 +33,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url="/redoc",
     )
     log_json()
-    app.state.context = Context(settings, open_database(settings.metadata_url))
+    database = open_database(settings.metadata_url)
+    forget_old(database, settings.idempotency_days)
+    app.state.context = Context(settings, database)
     for module in (health, metrics, uploads, contracts, batches):
         app.include_router(module.router)
     answer_problems(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime  # pydantic reads them at run time
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ from pydantic import BaseModel
 
 from recsys_pipeline.api.callers import Reader
 from recsys_pipeline.api.problems import RESPONSES, ApiError, Problem
-from recsys_pipeline.errors import LandingError
-from recsys_pipeline.ingestion.batches import State, batch_days, show_batch
+from recsys_pipeline.ingestion.batches import State, batch_days, tenant_batch
 from recsys_pipeline.storage.landing import Kind
 
 if TYPE_CHECKING:
     from recsys_pipeline.api.context import Context
+
+_FORM = re.compile(r"[0-9a-z-]{1,64}")  # it becomes part of a path
 
 router = APIRouter(
     prefix="/api/batches",
@@ -42,14 +44,15 @@ def batch(request: Request, caller: Reader, batch_id: str) -> BatchAnswer:
     """Tell what became of a batch of the caller's tenant."""
     context: Context = request.app.state.context
     root = context.settings.storage_root
-    none = ApiError(404, "no_batch", f"tenant {caller.tenant!r} has no batch {batch_id!r}")
-    try:
-        status = show_batch(root, batch_id, start_date=context.settings.start_date)
-    except LandingError:
-        raise none from None
+    start = context.settings.start_date
+    status = (
+        tenant_batch(root, caller.tenant, batch_id, start_date=start)
+        if _FORM.fullmatch(batch_id)
+        else None
+    )
+    if status is None:
+        raise ApiError(404, "no_batch", f"tenant {caller.tenant!r} has no batch {batch_id!r}")
     found = status.batch
-    if found.tenant != caller.tenant:
-        raise none
     counts = found.counts
     return BatchAnswer(
         batch_id=found.batch_id,

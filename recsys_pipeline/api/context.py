@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
 
 from recsys_pipeline.api.problems import ApiError
 from recsys_pipeline.ingestion.group_commit import GroupedLanding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Engine
 
     from recsys_pipeline.settings import Settings
     from recsys_pipeline.storage.landing import Kind
+
+
+T = TypeVar("T")
+WORKERS = 16
 
 
 @dataclass
@@ -26,12 +33,20 @@ class Context:
     Attributes:
         settings: The settings.
         database: The metadata database.
+        health: When storage and the others were asked last, and what was found.
     """
 
     settings: Settings
     database: Engine
+    health: tuple[float, Any] | None = None
     _under_way: Counter[str] = field(default_factory=Counter)
+    _workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKERS))
     _landings: dict[Kind, GroupedLanding] = field(default_factory=dict)
+
+    async def work(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run what reads and lands rows in a thread of its few: probes and checks need some too."""
+        call = partial(function, *arguments)
+        return await to_thread.run_sync(call, limiter=self._workers)
 
     def landing(self, kind: Kind) -> GroupedLanding:
         """Return the one landing table of a kind that all requests of the process share."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import polars as pl
 from fastapi import APIRouter, Query, Request
-from fastapi.concurrency import run_in_threadpool
 
 from recsys_pipeline.api.callers import Reader
 from recsys_pipeline.api.landing import judged
@@ -43,7 +42,7 @@ async def validate(
     limit = context.settings.api_max_mib * 2**20
     with context.upload_of(caller.tenant):
         async with spooled(request.stream(), "json", limit) as body:
-            return await run_in_threadpool(judged, context, data_type, caller.tenant, body)
+            return await context.work(judged, context, data_type, caller.tenant, body)
 
 
 @router.get("/schema/{data_type}")

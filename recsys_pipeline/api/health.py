@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["service"])
 
 SECONDS = 5.0
+_KEPT_SECONDS = 2.0
+_ASKING = threading.Lock()
 
 
 class Service(BaseModel):
@@ -55,7 +58,7 @@ def about() -> Service:
 
 
 @router.get("/health/live")
-def live() -> dict[str, str]:
+async def live() -> dict[str, str]:
     """Tell that the process answers."""
     return {"status": "ok"}
 
@@ -63,8 +66,21 @@ def live() -> dict[str, str]:
 @router.get("/health/ready", responses={503: {"model": Health}})
 @router.get("/health", responses={503: {"model": Health}})
 def health(request: Request, response: Response) -> Health:
-    """Ask storage, the metadata database and Kafka, each for a few seconds at most."""
+    """Ask storage, the metadata database and Kafka, each for a few seconds at most.
+
+    Who asks again within two seconds, or meanwhile, is told what was found.
+    """
     context: Context = request.app.state.context
+    with _ASKING:
+        found = context.health
+        if found is None or time.monotonic() - found[0] > _KEPT_SECONDS:
+            found = context.health = time.monotonic(), _asked(context)
+    answer: Health = found[1]
+    response.status_code = 503 if answer.status == "down" else 200
+    return answer
+
+
+def _asked(context: Context) -> Health:
     settings = context.settings
     probes: dict[str, Callable[[], bool]] = {
         "storage": lambda: check_storage(settings)[0].status != "wrong",
@@ -74,7 +90,6 @@ def health(request: Request, response: Response) -> Health:
         probes["kafka"] = lambda: check_kafka(settings, SECONDS).status != "wrong"
     parts = {name: _timed(probe) for name, probe in probes.items()}
     down = any(part.status == "down" for part in parts.values())
-    response.status_code = 503 if down else 200
     return Health(status="down" if down else "ok", parts=parts)
 
 

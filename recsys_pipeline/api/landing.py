@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +13,14 @@ from pydantic import Field
 from recsys_pipeline.api.measures import BYTES, SECONDS, UPLOADS, count_rows
 from recsys_pipeline.api.problems import ApiError, Problem
 from recsys_pipeline.api.reports import Judge, Report
-from recsys_pipeline.errors import MappingError, SettingsError, SourceError, TenantError
+from recsys_pipeline.errors import (
+    KeyReusedError,
+    MappingError,
+    SettingsError,
+    SourceError,
+    TenantError,
+)
+from recsys_pipeline.ingestion.batches import implicit_key
 from recsys_pipeline.ingestion.ingest import Mode, Options, ingest_each, read_rows
 from recsys_pipeline.metadata.audit import Entry, record
 from recsys_pipeline.metadata.uploads import UploadKey, claim, release, save_answer
@@ -23,6 +31,8 @@ if TYPE_CHECKING:
     from recsys_pipeline.api.context import Context
     from recsys_pipeline.api.spool import Spooled
     from recsys_pipeline.storage.landing import Kind
+
+logger = logging.getLogger("recsys.api")
 
 OnError = Literal["quarantine", "reject"]
 MAX_KEY = 200
@@ -99,30 +109,49 @@ def land(
     """
     if upload.key is None:
         return _land(context, caller, request_id, upload), False
-    if not upload.key.isprintable() or len(upload.key) > MAX_KEY:
+    if not upload.key or not upload.key.isprintable() or len(upload.key) > MAX_KEY:
         raise ApiError(
-            422, "bad_key", f"Idempotency-Key is not up to {MAX_KEY} printable characters"
+            422, "bad_key", f"Idempotency-Key is not 1 to {MAX_KEY} printable characters"
         )
     name = UploadKey(caller.tenant, upload.kind, upload.key)
-    how = f"{upload.body.content}|{upload.on_error}|{upload.mode}"
-    content = hashlib.blake2b(how.encode(), digest_size=32).hexdigest()
-    taken = claim(context.database, name, content)
+    content = _content(upload)
+    taken = claim(context.database, name, content, context.settings.idempotency_days)
     if taken.content != content:
-        raise ApiError(
-            409,
-            "key_reused",
-            f"Idempotency-Key {upload.key!r} was used for other content",
-            "Send another key with other content",
-        )
-    if taken.answer is not None:
+        raise _reused(upload.key)
+    if taken.answer is not None and not _is_withdrawn(context, upload.kind, taken.answer):
         return UploadAnswer(**taken.answer), True
     try:
         answer = _land(context, caller, request_id, upload)
+    except KeyReusedError:
+        raise _reused(upload.key) from None
     except (RowsRefusedError, SourceError, MappingError, TenantError, SettingsError):
-        release(context.database, name)  # nothing has landed, and it may come again corrected
+        key = implicit_key(caller.tenant, upload.kind, f"key:{upload.key}", None)
+        if taken.mine and context.landing(upload.kind).sequence(caller.tenant, key) is None:
+            release(context.database, name)  # it may come again, corrected
         raise
-    save_answer(context.database, name, answer.model_dump(mode="json"))
-    return answer, False
+    own = answer.model_dump(mode="json")
+    standing = save_answer(context.database, name, own, instead_of=taken.answer)
+    return UploadAnswer(**standing), standing != own
+
+
+def _content(upload: Upload) -> str:
+    """Return the hash of all that decides what an upload does."""
+    how = f"{upload.body.content}|{upload.on_error}|{upload.mode}"
+    return hashlib.blake2b(how.encode(), digest_size=32).hexdigest()
+
+
+def _reused(key: str) -> ApiError:
+    return ApiError(
+        409,
+        "key_reused",
+        f"Idempotency-Key {key!r} was used for other content",
+        "Send another key with other content",
+    )
+
+
+def _is_withdrawn(context: Context, kind: Kind, answer: dict[str, object]) -> bool:
+    batch_id = answer.get("batch_id")
+    return isinstance(batch_id, str) and context.landing(kind).is_retracted(batch_id)
 
 
 def _land(context: Context, caller: Caller, request_id: str, upload: Upload) -> UploadAnswer:
@@ -136,7 +165,8 @@ def _land(context: Context, caller: Caller, request_id: str, upload: Upload) -> 
                 outcome = "refused"
                 raise RowsRefusedError(report)
         judge = judge_for(context, upload.kind, tenant)
-        source = "upload"
+        # with a key it tells a repeat from other content
+        source = "upload" if upload.key is None else f"upload:{_content(upload)[:16]}"
         options = Options(mode=upload.mode, key=upload.key, source=source)
         path = str(upload.body.path)
         (summary,) = ingest_each(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from recsys_pipeline.api.measures import STORAGE_ERRORS
@@ -73,8 +74,11 @@ def of_error(error: RecsysError) -> ApiError:
     """Return how an error of the pipeline is answered."""
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
-            retry = 1 if status == 503 else None
-            return ApiError(status, code, f"{error.culprit}: {error.problem}", error.fix, retry)
+            if status == 503:  # its culprit is an address of ours
+                return ApiError(503, code, "storage is busy or down", "Send it again", 1)
+            # a path is the spooled body's, or the server's own
+            culprit = "" if "/" in error.culprit else f"{error.culprit}: "
+            return ApiError(status, code, f"{culprit}{error.problem}", error.fix)
     return ApiError(500, "internal", "the service failed; the request id is in its log")
 
 
@@ -100,6 +104,13 @@ def answer_problems(app: FastAPI) -> None:
             # the message may name a row's values
             logger.error("failed", extra={"request_id": request.state.request_id}, exc_info=error)
         return found.response()
+
+    @app.exception_handler(SQLAlchemyError)
+    async def database(request: Request, error: SQLAlchemyError) -> JSONResponse:
+        STORAGE_ERRORS.labels(type(error).__name__).inc()
+        logger.error("failed", extra={"request_id": request.state.request_id}, exc_info=error)
+        words = "the metadata database is busy or down"
+        return ApiError(503, "metadata", words, "Send it again", 1).response()
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from fastapi.concurrency import run_in_threadpool
+
 from recsys_pipeline.api.problems import ApiError
+from recsys_pipeline.ingestion.ingest import MAX_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,6 +22,9 @@ Form = Literal["csv", "json"]
 
 _GZIP = b"\x1f\x8b"
 _AT_ONCE = 1 << 20
+_SLICE = 1 << 16  # of what was sent, so that no call is long
+_MEMBERS = 100_000
+_HEADER = 1 << 18
 _LOOKED_AT = 4096
 _BINARY = (
     b"PAR1",
@@ -63,8 +69,9 @@ async def spooled(pieces: AsyncIterator[bytes], form: Form, limit: int) -> Async
         with path.open("wb") as file:
             spool = _Spool(file, form, limit)
             async for piece in pieces:
-                spool.take(piece)
-            spool.end()
+                for begin in range(0, len(piece), _SLICE):
+                    await run_in_threadpool(spool.take, piece[begin : begin + _SLICE])
+            await run_in_threadpool(spool.end)
         yield Spooled(path, spool.digest.hexdigest(), spool.size)
 
 
@@ -78,11 +85,15 @@ class _Spool:
         self._start = b""
         self._unzip: zlib._Decompress | None = None
         self._begun = False
+        self._early = b""
+        self._members = 1
 
     def take(self, piece: bytes) -> None:
-        if not piece:
-            return
+        piece, self._early = self._early + piece, b""
         if not self._begun:
+            if len(piece) < len(_GZIP):
+                self._early = piece
+                return
             self._begun = True
             if piece.startswith(_GZIP):
                 self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -90,7 +101,7 @@ class _Spool:
             self._write(piece)
             return
         if self._unzip.eof:  # one file may be several, one after the other
-            self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            self._next_member()
         try:
             while True:
                 # a few bytes may become gigabytes: no more than a part of them at a time
@@ -99,18 +110,27 @@ class _Spool:
                 piece = self._unzip.unconsumed_tail
                 if self._unzip.eof and self._unzip.unused_data:
                     piece = self._unzip.unused_data
-                    self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+                    self._next_member()
                 elif self._unzip.eof or (not piece and len(text) < _AT_ONCE):
                     break
         except zlib.error as error:
             raise ApiError(400, "damaged", f"the gzip data are damaged ({error})") from None
 
+    def _next_member(self) -> None:
+        self._members += 1
+        if self._members > _MEMBERS:
+            raise ApiError(400, "damaged", f"the gzip data are of over {_MEMBERS:,} members")
+        self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
     def end(self) -> None:
+        if self._early:
+            self._write(self._early)
         if self._unzip is not None and not self._unzip.eof:
             raise ApiError(400, "damaged", "the gzip data end early", "Send the whole file")
         if self.size == 0:
             raise ApiError(422, "empty", "the body has no content", "Send rows")
         self._check_start()
+        self._check_header()
 
     def _write(self, text: bytes) -> None:
         self.size += len(text)
@@ -121,19 +141,34 @@ class _Spool:
                 f"the content is over {self._limit // 2**20} MiB",
                 "Send it in parts, or raise RECSYS_API_MAX_MIB",
             )
-        if len(self._start) < _LOOKED_AT:
-            self._start += text[:_LOOKED_AT]
-            if len(self._start) >= _LOOKED_AT:
+        if len(self._start) < _HEADER:
+            looked_at = len(self._start) < _LOOKED_AT
+            self._start += text[:_HEADER]
+            if looked_at and len(self._start) >= _LOOKED_AT:
                 self._check_start()
+            if len(self._start) >= _HEADER:
+                self._check_header()
         self.digest.update(text)
         self._file.write(text)
 
     def _check_start(self) -> None:
-        start = self._start.removeprefix(b"\xef\xbb\xbf").lstrip()
+        beginning = self._start[:_LOOKED_AT]
+        start = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
         is_utf_16 = self._start.startswith((b"\xff\xfe", b"\xfe\xff"))
-        if self._start.startswith(_BINARY) or (b"\0" in self._start and not is_utf_16):
+        if beginning.startswith(_BINARY) or (b"\0" in beginning and not is_utf_16):
             raise ApiError(415, "not_text", f"the content is not {self._form.upper()} but binary")
         if self._form == "json" and start[:1] not in {b"[", b"{"}:
             raise ApiError(
                 415, "not_json", "the content is not JSON", "Send an array or lines of objects"
+            )
+
+    def _check_header(self) -> None:
+        """Refuse a table of too many columns before a reader makes room for them."""
+        if self._form != "csv":
+            return
+        header = self._start.partition(b"\n")[0]
+        columns = 1 + max(header.count(mark) for mark in (b",", b";", b"\t", b"|"))
+        if columns > MAX_COLUMNS or len(header) >= _HEADER:
+            raise ApiError(
+                422, "too_many_columns", f"the first line has over {MAX_COLUMNS:,} columns"
             )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Form, Header, Query, Request, Response, UploadFile
-from fastapi.concurrency import run_in_threadpool
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, Field, ValidationError
+from starlette.datastructures import FormData, UploadFile
 
 from recsys_pipeline.api.callers import Caller, Uploader
 from recsys_pipeline.api.landing import OnError, Refusal, Upload, UploadAnswer, land
@@ -64,23 +65,67 @@ AN_EVENT = {
 AN_ITEM = {"item_id": "i1", "title": "Kettle", "category": "Kitchen", "price": 19.9}
 
 
-@router.post("/upload-csv")
+class CsvFields(BaseModel):
+    """The form's fields beside the file."""
+
+    data_type: Kind = Field(description="What the rows are.")
+    on_error: OnError = Field(
+        "quarantine", description="Bad rows are quarantined, or refuse the whole upload."
+    )
+
+
+_CSV_SCHEMA = CsvFields.model_json_schema()
+_CSV_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        **_CSV_SCHEMA["properties"],
+                    },
+                    "required": ["file", "data_type"],
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/upload-csv", openapi_extra=_CSV_BODY)
 async def upload_csv(
     request: Request,
     response: Response,
     caller: Uploader,
-    file: UploadFile,
-    data_type: Annotated[Kind, Form(description="What the rows are.")],
-    on_error: Annotated[OnError, Form()] = "quarantine",
     key: Key = None,
 ) -> UploadAnswer:
     """Land a CSV file (plain or gzip); its first line names the columns."""
+    # read here, and not by the framework, which would take all of it in before it asks who calls
+    async with request.form(max_files=1, max_fields=8, max_part_size=4096) as form:
+        fields, file = _csv_fields(form)
 
-    async def pieces() -> AsyncIterator[bytes]:
-        while piece := await file.read(1 << 20):
-            yield piece
+        async def pieces() -> AsyncIterator[bytes]:
+            while piece := await file.read(1 << 20):
+                yield piece
 
-    return await _upload(request, response, caller, pieces(), "csv", data_type, on_error, key)
+        return await _upload(
+            request, response, caller, pieces(), "csv", fields.data_type, fields.on_error, key
+        )
+
+
+def _csv_fields(form: FormData) -> tuple[CsvFields, UploadFile]:
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise ApiError(422, "no_file", "the form has no file named `file`", "See /docs")
+    texts = {name: text for name, text in form.items() if isinstance(text, str)}
+    try:
+        return CsvFields(**texts), file
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ApiError(422, "invalid_request", f"{where}: {first['msg']}", "See /docs") from None
 
 
 @router.post("/interactions", openapi_extra=json_body(AN_EVENT))
@@ -139,7 +184,7 @@ async def _upload(  # noqa: PLR0913, PLR0917  # what the three endpoints have in
         async with spooled(pieces, form, limit) as body:
             upload = Upload(kind, body, on_error, key, mode)
             request_id = request.state.request_id
-            answer, repeated = await run_in_threadpool(land, context, caller, request_id, upload)
+            answer, repeated = await context.work(land, context, caller, request_id, upload)
     if repeated:
         response.headers["Idempotent-Replayed"] = "true"
     return answer

@@ -55,6 +55,8 @@ def serve(
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=60,
+            timeout_keep_alive=15,
+            limit_concurrency=200,  # more are told to come again
             ssl_certfile=settings.api_tls_certificate,
             ssl_keyfile=settings.api_tls_key,
         )

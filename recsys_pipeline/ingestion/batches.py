@@ -185,6 +185,18 @@ def show_batch(root: str, batch_id: str, *, start_date: date) -> BatchStatus:
     return BatchStatus(_completed(landing, snapshot, batch, start_date), _state(snapshot, batch))
 
 
+def tenant_batch(root: str, tenant: str, batch_id: str, *, start_date: date) -> BatchStatus | None:
+    """Return one batch of a tenant, None where it has none of that id; others' are not looked at."""
+    for kind in TABLES:
+        landing = Landing(root, kind)
+        batch = load_record(landing, record_path(kind, tenant, batch_id))
+        if batch is not None:
+            snapshot = landing.snapshot()
+            done = _completed(landing, snapshot, batch, start_date)
+            return BatchStatus(done, _state(snapshot, batch))
+    return None
+
+
 def batch_days(root: str, batch_id: str) -> tuple[date, ...]:
     """Return the days on which a batch has rows now, in order.
 
@@ -298,4 +310,5 @@ __all__ = [
     "plan_batch",
     "retract_batch",
     "show_batch",
+    "tenant_batch",
 ]

@@ -16,10 +16,12 @@ from recsys_pipeline.storage.landing import Kind, Landing, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
 
     import polars as pl
 
 SMALL_BYTES = 2**20  # of one upload; a larger one commits by itself
+SMALL_DAYS = 16  # each is a file, which the others of the group would wait for
 GROUP_BYTES = 64 * 2**20
 
 
@@ -64,19 +66,24 @@ class GroupedLanding(Landing):
         replaces: str | None = None,
     ) -> bool:
         """Land a batch exactly once; see `Landing.append`."""
+        if replaces is not None:
+            return super().append(
+                frames, tenant=tenant, key=key, sequence=sequence, replaces=replaces
+            )
         frames = iter(frames)
+        days: set[date] = set()
         taken: list[pl.DataFrame] = []
         size = 0
         for frame in frames:
             taken.append(frame)
             size += int(frame.estimated_size())
-            if size > SMALL_BYTES or replaces is not None:
+            days.update(frame["date"].unique())
+            if size > SMALL_BYTES or len(days) > SMALL_DAYS:
                 return super().append(
                     chain(taken, frames),
                     tenant=tenant,
                     key=key,
                     sequence=sequence,
-                    replaces=replaces,
                 )
         return self._grouped(self.piece(taken, tenant, key, sequence))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from recsys_pipeline.errors import SettingsError
+from recsys_pipeline.errors import KeyReusedError, SettingsError, SourceError
 from recsys_pipeline.ingestion.batch_records import RECORDS, record_path
 from recsys_pipeline.ingestion.batches import (
     AlreadyLanded,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["upsert", "snapshot"]
 Progress = Callable[[str, int, int], None]
+MAX_COLUMNS = 1000  # every one but the contract's goes into a row's JSON
 Watch = Callable[[pl.DataFrame], None]
 
 
@@ -74,7 +75,8 @@ class Options:
         mode: `snapshot` also withdraws the tenant's available items that the file doesn't have.
         replace: Batch whose rows leave the landing zone in the same transaction.
         key: Idempotency key of the sender's own; None derives one from the content.
-        source: What a landed row's `source` says; None for `file:` and the file's name.
+        source: What a landed row's `source` says; None for `file:` and the file's name. With a key it
+            names the content: what repeats the key must say the same.
     """
 
     as_of: date | None = None
@@ -134,7 +136,7 @@ def ingest_each(  # noqa: PLR0913  # by name
         received_at: Time of receipt; now by default.
         progress: Called with a path, the bytes of it read so far, and its size in bytes.
         watch: Called with the rows of each block before they land; what it raises stops the file.
-        landing: The table, where it is not to be opened anew.
+        landing: The table, where it is not to be opened anew; a new tenant is then not told of.
 
     Yields:
         A summary per file.
@@ -152,7 +154,7 @@ def ingest_each(  # noqa: PLR0913  # by name
     rules = load_mapping(mapping or config.mapping, kind)
     for path in paths:
         check_path(path)
-    notices = _tenant_notices(settings, tenant)
+    notices = _tenant_notices(settings, tenant) if landing is None else ()
     landing = landing or Landing(settings.storage_root, kind)
     for path in paths:
         with open_source(path) as source:
@@ -212,12 +214,9 @@ class _File:
             self.landing,
             tenant=tenant,
             source=self.options.source or self.source.label,
-            key=implicit_key(
-                tenant,
-                self.landing.kind,
-                self.source.digest if self.options.key is None else f"key:{self.options.key}",
-                reading,
-            ),
+            key=implicit_key(tenant, self.landing.kind, self.source.digest, reading)
+            if self.options.key is None
+            else implicit_key(tenant, self.landing.kind, f"key:{self.options.key}", None),
             mapping=self.mapping.name,
             received_at=self.received_at,
             idempotency_days=self.settings.idempotency_days,
@@ -261,6 +260,10 @@ class _File:
         )
         checked = False
         for block in read_blocks(self.source, self.mapping.format):
+            if block.rows.width > MAX_COLUMNS:
+                raise SourceError(
+                    self.source.name, f"has over {MAX_COLUMNS:,} columns", "Leave some out"
+                )
             if not checked and (block.complete or block.rows.height):
                 self.mapping.check_columns(
                     block.rows.columns, self.source.name, complete=block.complete
@@ -303,6 +306,12 @@ class _File:
 
     def _already(self, found: AlreadyLanded) -> IngestSummary:
         batch = found.batch
+        if self.options.key is not None and batch.source != self.options.source:
+            raise KeyReusedError(
+                f"key {self.options.key!r}",
+                f"has landed other content as batch {batch.batch_id}",
+                "Send another key with other content",
+            )
         return self._summary(
             batch.batch_id,
             batch.counts or Counts(),

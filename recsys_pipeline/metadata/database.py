@@ -11,6 +11,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from recsys_pipeline.errors import SettingsError
 
 BUSY_SECONDS = 30
+# as many as there are threads that answer requests
+_POOL = {"pool_size": 10, "max_overflow": 40}
 _MIGRATING = 0x7265637379  # any number that is ours
 
 
@@ -28,10 +30,10 @@ def open_database(url: str) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             if parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+            engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, **_POOL)
             event.listen(engine, "connect", _durable_and_shared)
         else:
-            engine = create_engine(parsed, pool_pre_ping=True)
+            engine = create_engine(parsed, pool_pre_ping=True, **_POOL)
         _migrate(engine)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, OSError) as error:
         raise SettingsError(

@@ -36,7 +36,7 @@ UPLOADS = Table(
     Column("kind", String(20), nullable=False),
     Column("key", String(255), nullable=False),
     Column("content", String(64), nullable=False),
-    Column("answer", JSON),
+    Column("answer", JSON(none_as_null=True)),
     Column("created_at", DateTime(timezone=True), nullable=False),
     UniqueConstraint("tenant", "kind", "key", name="one_upload_per_key"),
 )

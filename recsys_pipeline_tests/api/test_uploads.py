@@ -5,10 +5,14 @@ import json
 import threading
 from datetime import date
 
+import anyio
 import polars as pl
 import pytest
+from sqlalchemy import update
 
+from recsys_pipeline.api.spool import spooled
 from recsys_pipeline.metadata.audit import entries
+from recsys_pipeline.metadata.tables import UPLOADS
 from recsys_pipeline.storage.landing import Landing
 
 CSV = (
@@ -148,18 +152,104 @@ def test_an_items_key_is_not_the_latest_batch_alone(acme, settings):
 
 
 def test_a_key_whose_answer_was_lost_lands_once(acme, database, settings):
-    from sqlalchemy import update
-
-    from recsys_pipeline.metadata.tables import UPLOADS
-
     key = {"Idempotency-Key": "order-1"}
     first = upload(acme, headers=key).json()
-    with database.begin() as connection:
-        connection.execute(update(UPLOADS).values(answer=None))
+    forget_answer(database)
     second = upload(acme, headers=key).json()
     assert second["batch_id"] == first["batch_id"]
     assert second["errors"] == first["errors"]
     assert landed(settings).height == 5
+
+
+def forget_answer(database):
+    with database.begin() as connection:
+        connection.execute(update(UPLOADS).values(answer=None))
+
+
+def test_a_key_that_has_landed_stays_though_a_repeat_is_refused(acme, database, settings):
+    key = {"Idempotency-Key": "order-1"}
+    upload(acme, headers=key)
+    forget_answer(database)
+    settings.tenants_file.write_text("not TOML")
+    assert upload(acme, headers=key).status_code >= 400
+    settings.tenants_file.unlink()
+    assert upload(acme, GOOD, headers=key).status_code == 409
+    assert upload(acme, headers=key).json()["already_landed"] is True
+    assert landed(settings).height == 5
+
+
+def test_other_content_is_a_conflict_even_where_the_key_is_not_known_any_more(
+    acme, database, settings
+):
+    key = {"Idempotency-Key": "order-1"}
+    upload(acme, headers=key)
+    with database.begin() as connection:
+        connection.execute(UPLOADS.delete())
+    assert upload(acme, GOOD, headers=key).status_code == 409
+    assert landed(settings).height == 5
+
+
+def test_a_key_lands_once_though_the_tenants_mapping_changes(acme, database, settings):
+    key = {"Idempotency-Key": "order-1"}
+    first = upload(acme, GOOD, headers=key).json()
+    forget_answer(database)
+    mapping = settings.tenants_file.parent / "words.toml"
+    mapping.write_text('[events]\nviewed = "view"\n')
+    settings.tenants_file.write_text(f'[tenants.acme]\nmapping = "{mapping}"\n')
+    second = upload(acme, GOOD, headers=key)
+    if second.status_code == 200:  # a mapping that can't be loaded refuses; either way once
+        assert second.json()["batch_id"] == first["batch_id"]
+    assert landed(settings).height == 2
+
+
+def test_a_withdrawn_batch_may_come_again_under_its_key(acme, settings):
+    key = {"Idempotency-Key": "order-1"}
+    first = upload(acme, GOOD, headers=key).json()
+    Landing(settings.storage_root, "interactions").retract(first["batch_id"])
+    second = upload(acme, GOOD, headers=key).json()
+    assert second["batch_id"] != first["batch_id"]
+    assert landed(settings).height == 2
+    assert upload(acme, GOOD, headers=key).json() == second
+
+
+def test_an_empty_key_is_refused(acme):
+    assert upload(acme, headers={"Idempotency-Key": ""}).json()["error"] == "bad_key"
+
+
+def test_a_form_has_one_file_and_few_fields(acme, settings):
+    files = [("file", ("a.csv", GOOD)), ("other", ("b.csv", GOOD))]
+    two = acme.post("/internal/data/upload-csv", files=files, data={"data_type": "interactions"})
+    assert two.status_code == 400
+    many = {f"f{n}": "x" for n in range(50)} | {"data_type": "interactions"}
+    assert upload(acme, kind="interactions", **many).status_code == 400
+    none = acme.post("/internal/data/upload-csv", data={"data_type": "interactions"})
+    assert none.json()["error"] == "no_file"
+    odd = upload(acme, kind="users")
+    assert (odd.status_code, odd.json()["error"]) == (422, "invalid_request")
+    assert landed(settings).is_empty()
+
+
+def test_json_of_too_many_columns_is_refused(acme, settings):
+    wide = [EVENTS[0] | {f"c{n}": n for n in range(2000)}]
+    answer = acme.post("/internal/data/interactions", json=wide)
+    assert answer.status_code == 422
+    assert "/tmp" not in answer.text
+    assert landed(settings).is_empty()
+
+
+def test_a_body_may_come_in_pieces_of_any_size():
+    async def judged(body, size):
+        async def pieces():
+            for begin in range(0, len(body), size):
+                yield body[begin : begin + size]
+
+        async with spooled(pieces(), "csv", 2**20) as found:
+            return found.path.read_bytes()
+
+    packed = gzip.compress(GOOD[:60].encode()) + gzip.compress(GOOD[60:].encode())
+    for size in (1, 2, 3, 50, 1000):
+        assert anyio.run(judged, packed, size) == GOOD.encode()
+        assert anyio.run(judged, GOOD.encode(), size) == GOOD.encode()
 
 
 def test_posts_at_the_same_time_land_once(acme, settings):
@@ -192,8 +282,12 @@ def test_uploads_land_whole_days_for_every_path(acme, settings):
         (b"a,b\n1,2\n", 422, "columns_do_not_fit"),
         (gzip.compress(GOOD.encode())[:-9], 400, "damaged"),
         (b"\x1f\x8b" + b"nonsense", 400, "damaged"),
-        (gzip.compress(b"x" * 3 * 2**20), 413, "too_large"),
-        (b"x" * (3 * 2**20), 413, "too_large"),
+        (gzip.compress(b"a,b\n" * 2**20), 413, "too_large"),
+        (b"a,b\n" * 2**20, 413, "too_large"),
+        (b",".join(b"c%d" % n for n in range(100_000)) + b"\n", 422, "too_many_columns"),
+        (b"x" * 2**19, 422, "too_many_columns"),
+        (gzip.compress(b"") * 150_000, 413, "too_large"),
+        (gzip.compress(b"a,b\n") * 20_000, 422, "columns_do_not_fit"),
     ],
 )
 def test_what_is_no_csv_is_refused_and_leaves_nothing(acme, settings, text, status, error):

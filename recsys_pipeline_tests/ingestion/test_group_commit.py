@@ -141,6 +141,13 @@ def test_a_large_upload_commits_by_itself(landing, monkeypatch):
     assert len(landed(landing)) == 6
 
 
+def test_an_upload_of_many_days_commits_by_itself(landing, monkeypatch):
+    monkeypatch.setattr(Landing, "append_group", None)
+    frame = rows("a", range(20), days=20)
+    assert landing.append([frame], tenant="acme", key="a", sequence=1)
+    assert len(landed(landing)) == 20
+
+
 def test_an_upload_without_rows_lands_as_a_key(landing):
     assert landing.append([], tenant="acme", key="a", sequence=1)
     assert not landing.append([], tenant="acme", key="a", sequence=1)

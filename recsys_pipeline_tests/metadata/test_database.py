@@ -45,13 +45,13 @@ def test_an_address_that_can_not_be_used_is_a_settings_error(url):
 
 def test_a_key_is_claimed_once(database):
     name = UploadKey("acme", "items", "k")
-    assert claim(database, name, "a").answer is None
-    assert claim(database, name, "b").content == "a"
+    assert claim(database, name, "a", 30).answer is None
+    assert claim(database, name, "b", 30).content == "a"
     save_answer(database, name, {"n": 1})
     save_answer(database, name, {"n": 2})
     release(database, name)  # an answered one stays
-    assert claim(database, name, "a").answer == {"n": 1}
-    assert claim(database, UploadKey("beta", "items", "k"), "b").content == "b"
+    assert claim(database, name, "a", 30).answer == {"n": 1}
+    assert claim(database, UploadKey("beta", "items", "k"), "b", 30).content == "b"
 
 
 def test_requests_are_counted_by_tenant_and_minute(database):
