@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.data import FOLDER
+from benchmarks.data import FOLDER, START
 from recsys_pipeline.generator.config import GeneratorConfig
 from recsys_pipeline.generator.generate import generate
 
@@ -80,7 +80,12 @@ def csv_file(rows: int) -> Path:
     target = folder / "interactions.csv"
     if not target.exists():
         config = GeneratorConfig(
-            users=max(rows // 10, 100), items=20_000, events=rows, days=30, event_ids=False
+            users=max(rows // 10, 100),
+            items=20_000,
+            events=rows,
+            start=START,
+            days=30,
+            event_ids=False,
         )
         generate(config, folder)
     return target

@@ -50,6 +50,8 @@ class GroupedLanding(Landing):
         kind: Which table.
     """
 
+    buffer_bytes = 32 * 2**20  # several uploads are under way at a time
+
     def __init__(self, root: str, kind: Kind) -> None:
         super().__init__(root, kind)
         self._waiting: deque[_Waiter] = deque()

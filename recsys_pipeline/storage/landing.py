@@ -73,7 +73,13 @@ class Piece:
 
 
 class Landing(LandingTable):
-    """The landing table of one kind under a storage root."""
+    """The landing table of one kind under a storage root.
+
+    Attributes:
+        buffer_bytes: Rows of a batch in memory before they are written; fewer make more files.
+    """
+
+    buffer_bytes = BUFFER_BYTES
 
     def snapshot(self, version: int | None = None) -> LandingSnapshot:
         """Pin a version of the table, the latest by default; -1 is the table before it exists.
@@ -349,7 +355,7 @@ class Landing(LandingTable):
                 raise ContractError(self.uri, f"refuses rows that are not of {tenant!r}")
             buffer.append(frame)
             size += int(frame.estimated_size())
-            if size >= BUFFER_BYTES:
+            if size >= min(self.buffer_bytes, BUFFER_BYTES):
                 yield pl.concat(buffer)
                 buffer, size = [], 0
         if buffer:
