@@ -6,7 +6,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
-_FIELDS = ("request_id", "method", "path", "status", "bytes", "seconds")
+_FIELDS = ("request_id", "method", "path", "status", "bytes", "seconds", "action", "target")
 
 
 class JsonLines(logging.Formatter):

@@ -5,6 +5,7 @@ import logging
 import os
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from recsys_pipeline.api.app import create_app
@@ -97,6 +98,24 @@ def test_logs_are_json_without_rows_and_secrets(acme, monkeypatch):
     assert all(r["request_id"] for r in records)
     assert "glance" not in str(lines)
     assert acme.headers["Authorization"].removeprefix("Bearer ") not in str(lines)
+
+
+def test_an_upload_that_has_landed_is_answered_so_without_the_audit_log(acme, monkeypatch):
+    def fail(*_):
+        raise OperationalError("insert", {}, Exception("disk full"))
+
+    monkeypatch.setattr("recsys_pipeline.api.landing.record", fail)
+    assert upload(acme, CSV).json()["rows_landed"] == 2
+
+
+def test_a_database_that_fails_is_said_to_be_busy(acme, monkeypatch):
+    def fail(*_):
+        raise OperationalError("select", {}, Exception("locked"))
+
+    monkeypatch.setattr("recsys_pipeline.api.callers.find_key", fail)
+    answer = upload(acme, CSV)
+    assert (answer.status_code, answer.json()["error"]) == (503, "metadata")
+    assert answer.headers["Retry-After"] == "1"
 
 
 def test_a_failure_of_ours_has_no_traceback(acme, monkeypatch):
