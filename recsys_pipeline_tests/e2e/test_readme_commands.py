@@ -171,6 +171,8 @@ def test_every_command_works_and_every_run_is_recorded(copy, tmp_path):
             line = written.replace("127.0.0.1:9092", broker.bootstrap)
             line = line.replace("127.0.0.1:8002", f"127.0.0.1:{port}")
             before = statuses(copy)
+            if line.startswith("curl") and shutil.which("curl", path="/usr/bin:/bin") is None:
+                continue  # the reader's own tool
             if STAYS in line:
                 if server:
                     server.stop()
