@@ -102,17 +102,18 @@ async def upload_csv(
     key: Key = None,
 ) -> UploadAnswer:
     """Land a CSV file (plain or gzip); its first line names the columns."""
-    # read here, and not by the framework, which would take all of it in before it asks who calls
-    async with request.form(max_files=1, max_fields=8, max_part_size=4096) as form:
-        fields, file = _csv_fields(form)
+    context: Context = request.app.state.context
+    with context.upload_of(caller.tenant):
+        # read here, and not by the framework, which would take it all in before it asks who calls
+        async with request.form(max_files=1, max_fields=8, max_part_size=4096) as form:
+            fields, file = _csv_fields(form)
 
-        async def pieces() -> AsyncIterator[bytes]:
-            while piece := await file.read(1 << 20):
-                yield piece
+            async def pieces() -> AsyncIterator[bytes]:
+                while piece := await file.read(1 << 20):
+                    yield piece
 
-        return await _upload(
-            request, response, caller, pieces(), "csv", fields.data_type, fields.on_error, key
-        )
+            kind, on_error = fields.data_type, fields.on_error
+            return await _upload(request, response, caller, pieces(), "csv", kind, on_error, key)
 
 
 def _csv_fields(form: FormData) -> tuple[CsvFields, UploadFile]:
@@ -137,9 +138,7 @@ async def upload_interactions(
     key: Key = None,
 ) -> UploadAnswer:
     """Land events: a JSON array of objects, or one object a line; plain or gzip."""
-    _check_json(request)
-    body = request.stream()
-    return await _upload(request, response, caller, body, "json", "interactions", on_error, key)
+    return await _upload_json(request, response, caller, "interactions", on_error, key)
 
 
 @router.post("/items", openapi_extra=json_body(AN_ITEM))
@@ -154,17 +153,27 @@ async def upload_items(
     key: Key = None,
 ) -> UploadAnswer:
     """Land catalogue items: a JSON array of objects, or one object a line; plain or gzip."""
-    _check_json(request)
-    body = request.stream()
-    return await _upload(request, response, caller, body, "json", "items", on_error, key, mode)
+    return await _upload_json(request, response, caller, "items", on_error, key, mode)
 
 
-def _check_json(request: Request) -> None:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind and "json" not in kind:
+async def _upload_json(
+    request: Request,
+    response: Response,
+    caller: Caller,
+    kind: Kind,
+    on_error: OnError,
+    key: str | None,
+    mode: Mode = "upsert",
+) -> UploadAnswer:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given and "json" not in given:
         raise ApiError(
-            415, "not_json", f"the content type is {kind}", "Send application/json or x-ndjson"
+            415, "not_json", f"the content type is {given}", "Send application/json or x-ndjson"
         )
+    context: Context = request.app.state.context
+    body = request.stream()
+    with context.upload_of(caller.tenant):
+        return await _upload(request, response, caller, body, "json", kind, on_error, key, mode)
 
 
 async def _upload(  # noqa: PLR0913, PLR0917  # what the three endpoints have in common
@@ -180,11 +189,10 @@ async def _upload(  # noqa: PLR0913, PLR0917  # what the three endpoints have in
 ) -> UploadAnswer:
     context: Context = request.app.state.context
     limit = context.settings.api_max_mib * 2**20
-    with context.upload_of(caller.tenant):
-        async with spooled(pieces, form, limit) as body:
-            upload = Upload(kind, body, on_error, key, mode)
-            request_id = request.state.request_id
-            answer, repeated = await context.work(land, context, caller, request_id, upload)
+    async with spooled(pieces, form, limit) as body:
+        upload = Upload(kind, body, on_error, key, mode)
+        request_id = request.state.request_id
+        answer, repeated = await context.work(land, context, caller, request_id, upload)
     if repeated:
         response.headers["Idempotent-Replayed"] = "true"
     return answer

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from contextlib import ExitStack
 from datetime import date
 
 import anyio
@@ -318,6 +319,18 @@ def test_what_is_no_json_is_refused(acme, settings, text, status, error):
 def test_a_wrong_content_type_is_refused(acme):
     answer = acme.post("/internal/data/items", content=b"[]", headers={"Content-Type": "text/csv"})
     assert answer.status_code == 415
+
+
+def test_a_body_that_has_to_wait_is_not_read_before(acme, app):
+    context = app.state.context
+    body = b"no form at all"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    path = "/internal/data/upload-csv"
+    assert acme.post(path, content=body, headers=headers).status_code == 400
+    with ExitStack() as under_way:
+        for _ in range(4):
+            under_way.enter_context(context.upload_of("acme"))
+        assert acme.post(path, content=body, headers=headers).status_code == 429
 
 
 def test_too_many_uploads_of_a_tenant_wait_their_turn(acme, beta, app):
