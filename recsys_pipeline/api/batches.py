@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from recsys_pipeline.api.callers import Reader
 from recsys_pipeline.api.problems import RESPONSES, ApiError, Problem
-from recsys_pipeline.ingestion.batches import State, batch_days, tenant_batch
+from recsys_pipeline.ingestion.batches import State, tenant_batch
 from recsys_pipeline.storage.landing import Kind
 
 if TYPE_CHECKING:
@@ -45,13 +45,14 @@ def batch(request: Request, caller: Reader, batch_id: str) -> BatchAnswer:
     context: Context = request.app.state.context
     root = context.settings.storage_root
     start = context.settings.start_date
-    status = (
+    known = (
         tenant_batch(root, caller.tenant, batch_id, start_date=start)
         if _FORM.fullmatch(batch_id)
         else None
     )
-    if status is None:
+    if known is None:
         raise ApiError(404, "no_batch", f"tenant {caller.tenant!r} has no batch {batch_id!r}")
+    status, days = known
     found = status.batch
     counts = found.counts
     return BatchAnswer(
@@ -62,5 +63,5 @@ def batch(request: Request, caller: Reader, batch_id: str) -> BatchAnswer:
         received_at=found.received_at,
         rows=counts.landed if counts else 0,
         unreadable=counts.unreadable if counts else {},
-        days=list(batch_days(root, batch_id)),
+        days=list(days),
     )

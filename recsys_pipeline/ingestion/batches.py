@@ -185,15 +185,20 @@ def show_batch(root: str, batch_id: str, *, start_date: date) -> BatchStatus:
     return BatchStatus(_completed(landing, snapshot, batch, start_date), _state(snapshot, batch))
 
 
-def tenant_batch(root: str, tenant: str, batch_id: str, *, start_date: date) -> BatchStatus | None:
-    """Return one batch of a tenant, None where it has none of that id; others' are not looked at."""
+def tenant_batch(
+    root: str, tenant: str, batch_id: str, *, start_date: date
+) -> tuple[BatchStatus, tuple[date, ...]] | None:
+    """Return one batch of a tenant and the days on which it has rows now; None where it has none.
+
+    Batches of other tenants are not looked at.
+    """
     for kind in TABLES:
         landing = Landing(root, kind)
         batch = load_record(landing, record_path(kind, tenant, batch_id))
         if batch is not None:
             snapshot = landing.snapshot()
             done = _completed(landing, snapshot, batch, start_date)
-            return BatchStatus(done, _state(snapshot, batch))
+            return BatchStatus(done, _state(snapshot, batch)), _days(snapshot, batch_id)
     return None
 
 
@@ -204,8 +209,7 @@ def batch_days(root: str, batch_id: str) -> tuple[date, ...]:
         LandingError: There is no batch of that id.
     """
     landing, _ = find_record(root, batch_id)
-    days = landing.snapshot().batch(batch_id).select(pl.col("date").unique().sort())
-    return tuple(days.collect(engine="streaming")["date"])
+    return _days(landing.snapshot(), batch_id)
 
 
 def retract_batch(root: str, batch_id: str, *, start_date: date) -> Retraction:
@@ -224,6 +228,11 @@ def retract_batch(root: str, batch_id: str, *, start_date: date) -> Retraction:
     days = batch_days(root, batch_id)
     rows = Landing(root, status.batch.kind).retract(batch_id)
     return Retraction(status.batch, rows, days)
+
+
+def _days(snapshot: LandingSnapshot, batch_id: str) -> tuple[date, ...]:
+    days = snapshot.batch(batch_id).select(pl.col("date").unique().sort())
+    return tuple(days.collect(engine="streaming")["date"])
 
 
 def _state(snapshot: LandingSnapshot, batch: Batch) -> State:
@@ -249,10 +258,8 @@ def _repeated(
     batch = load_record(landing, record_path(landing.kind, tenant, batch_id)) or _from_rows(
         landing, snapshot, tenant, key, sequence
     )
-    if only_latest and batch is not None:
-        live = [one for one in records(landing, tenant) if _state(snapshot, one) == "landed"]
-        latest = max(live, key=lambda one: (one.received_at, one.batch_id), default=batch)
-        return batch if latest.batch_id == batch_id else None
+    if only_latest and snapshot.latest_batch(tenant) not in {batch_id, None}:
+        return None
     return batch
 
 

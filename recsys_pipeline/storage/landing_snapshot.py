@@ -90,6 +90,13 @@ class LandingSnapshot:
         found = rows.select(pl.col("received_at").max()).collect().item()
         return found if found is None else found.replace(tzinfo=UTC)
 
+    def latest_batch(self, tenant: str) -> str | None:
+        """Return the batch of a tenant's rows that were received last; None where it has no row."""
+        rows = self.scan(tenants=[tenant])
+        newest = rows.group_by("batch_id").agg(pl.col("received_at").max())
+        found = newest.sort("received_at", "batch_id").tail(1).collect(engine="streaming")
+        return None if found.is_empty() else str(found["batch_id"].item())
+
     def _files(
         self, days: Collection[date] | None = None, tenants: Collection[str] | None = None
     ) -> pl.DataFrame:
