@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from datetime import date
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -121,6 +122,34 @@ class Settings(BaseSettings):
     api_requests_per_minute: int = Field(
         600, ge=1, description="Requests of a tenant in a minute, over all workers; more get 429."
     )
+    api_max_days: int = Field(
+        5000, ge=1, description="Days that one upload may touch; each is a file of its own."
+    )
+    api_body_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds that the body of a request may be waited for, and one more for each "
+        "64 KiB of it that has come.",
+    )
+    api_proxies: tuple[str, ...] = Field(
+        (),
+        description="Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count (JSON list of "
+        "addresses or networks); nobody's else do.",
+    )
+    api_cors_origins: tuple[str, ...] = Field(
+        (), description="Web origins whose pages may call the service (JSON list); none by default."
+    )
+    api_metrics_port: int | None = Field(
+        None,
+        ge=0,
+        lt=65_536,
+        description="Port on which `recsys serve` tells the measures of all tenants without a "
+        "credential; keep it from the outside. Unset means none.",
+    )
+    api_uploads_to: Literal["landing", "kafka"] = Field(
+        "landing",
+        description="Where uploads go: into the landing zone, or to the topics that land there.",
+    )
     api_jwt_algorithm: Literal["RS256", "HS256"] | None = Field(
         None,
         description="Accept JSON Web Tokens, signed so; claims `exp`, `aud`, `tenant`, `scope`.",
@@ -137,6 +166,9 @@ class Settings(BaseSettings):
         None, description="Certificate chain (PEM); with it the service speaks HTTPS."
     )
     api_tls_key: Path | None = Field(None, description="Private key of the certificate.")
+    upload_key: SecretStr | None = Field(
+        None, description="API key with which `recsys generate --upload` calls a service."
+    )
     idempotency_days: int = Field(
         30, ge=1, description="Days for which the same file ingested again changes nothing."
     )
@@ -167,6 +199,7 @@ class Settings(BaseSettings):
     kafka_training_topic: str = Field(
         "training-data", description="Topic of notices of published training samples."
     )
+    kafka_batches_topic: str = Field("batches", description="Topic of notices of landed uploads.")
     kafka_topic_tenants: dict[str, tuple[str, ...]] = Field(
         {},
         description="Tenants that a topic may bring (JSON object of lists); a topic that is not "
@@ -219,6 +252,13 @@ class Settings(BaseSettings):
     def _whole_weights(cls, value: dict[str, int]) -> dict[str, int]:
         if set(value) != set(INTERACTION_TYPES):
             raise ValueError(f"must have a weight for each of {', '.join(INTERACTION_TYPES)}")
+        return value
+
+    @field_validator("api_proxies")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            ip_network(address)  # a name or `*` would trust whoever calls
         return value
 
     @field_validator("storage_root")

@@ -30,7 +30,7 @@ _cache: dict[Path, tuple[int, dict[str, TenantOverrides]]] = {}
 class TenantOverrides(BaseModel):
     """What one `[tenants.NAME]` table may say; an absent key means the setting's value."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     mapping: str | None = None
     categories: tuple[str, ...] | None = None

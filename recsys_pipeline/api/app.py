@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from recsys_pipeline.api import batches, contracts, health, metrics, uploads
+from recsys_pipeline.api import batches, contracts, health, metrics, tenants, uploads
 from recsys_pipeline.api.context import Context
 from recsys_pipeline.api.logs import log_json
 from recsys_pipeline.api.middleware import Around
@@ -36,8 +38,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     database = open_database(settings.metadata_url)
     forget_old(database, settings.idempotency_days)
     app.state.context = Context(settings, database)
-    for module in (health, metrics, uploads, contracts, batches):
+    for module in (health, metrics, uploads, contracts, batches, tenants):
         app.include_router(module.router)
     answer_problems(app)
-    app.add_middleware(Around, limit=settings.api_max_mib * 2**20 + _ENVELOPE)
+    if settings.api_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.api_cors_origins,
+            allow_methods=["GET", "POST", "PUT"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-API-Key"],
+            expose_headers=["X-Request-ID", "Idempotent-Replayed", "Retry-After"],
+        )
+    limit = settings.api_max_mib * 2**20 + _ENVELOPE
+    app.add_middleware(Around, limit=limit, seconds=settings.api_body_seconds)
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.api_proxies))
     return app

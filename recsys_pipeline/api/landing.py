@@ -87,7 +87,7 @@ def judge_for(context: Context, kind: Kind, tenant: str) -> Judge:
     """Return a judge of a tenant's rows."""
     categories = tenant_config(context.settings, free_name(tenant)).categories
     listed = {tenant: categories} if kind == "items" and categories is not None else None
-    return Judge(kind, listed)
+    return Judge(kind, context.settings.api_max_days, listed)
 
 
 def judged(context: Context, kind: Kind, tenant: str, body: Spooled) -> Report:
@@ -125,7 +125,7 @@ def land(
         answer = _land(context, caller, request_id, upload)
     except KeyReusedError:
         raise _reused(upload.key) from None
-    except (RowsRefusedError, SourceError, MappingError, TenantError, SettingsError):
+    except (ApiError, SourceError, MappingError, TenantError, SettingsError):
         key = implicit_key(caller.tenant, upload.kind, f"key:{upload.key}", None)
         if taken.mine and context.landing(upload.kind).sequence(caller.tenant, key) is None:
             release(context.database, name)  # it may come again, corrected

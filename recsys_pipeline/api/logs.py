@@ -6,7 +6,10 @@ import json
 import logging
 from datetime import UTC, datetime
 
-_FIELDS = ("request_id", "method", "path", "status", "bytes", "seconds", "action", "target")
+_FIELDS = (
+    *("request_id", "client", "method", "path", "status", "bytes", "seconds"),
+    *("action", "target"),
+)
 
 
 class JsonLines(logging.Formatter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -23,19 +24,72 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 _ID_LENGTH = 64
+_BYTES_A_SECOND = 64 * 1024
+
+
+class _Body:
+    """A request's body while it comes.
+
+    Args:
+        receive: Where it comes from.
+        limit: Bytes of it at most.
+        seconds: Time that it may be waited for, and one second more for each 64 KiB of it.
+    """
+
+    def __init__(self, receive: Receive, limit: int, seconds: float) -> None:
+        self.read = 0
+        self._receive = receive
+        self._limit = limit
+        self._seconds = seconds
+        self._waited = 0.0
+        self._is_whole = False
+
+    async def next(self) -> Message:
+        if self._is_whole:  # what follows is that the caller has left
+            return await self._receive()
+        asked = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._seconds + self.read / _BYTES_A_SECOND - self._waited):
+                message = await self._receive()
+        except TimeoutError:
+            raise self._too_slow() from None
+        self._waited += time.perf_counter() - asked
+        self._is_whole = not message.get("more_body", False)
+        self.read += len(message.get("body", b""))
+        if self.read > self._limit:
+            raise self.too_large()
+        return message
+
+    def too_large(self) -> ApiError:
+        return ApiError(
+            413,
+            "too_large",
+            f"the body is over {self._limit // 2**20} MiB",
+            "Send it in parts, or raise RECSYS_API_MAX_MIB",
+        )
+
+    def _too_slow(self) -> ApiError:
+        return ApiError(
+            408,
+            "too_slow",
+            f"the body has not come within {self._seconds:g} s and a second for each 64 KiB of it",
+            "Send it again, or raise RECSYS_API_BODY_SECONDS",
+        )
 
 
 class Around:
-    """Gives each request an id, stops bodies over a limit, and logs how it ended.
+    """Gives each request an id, stops bodies that are too large or slow, and logs how it ended.
 
     Args:
         app: The app.
         limit: Bytes of a body.
+        seconds: Time that a body may be waited for, and one second more for each 64 KiB of it.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
         self._app = app
         self._limit = limit
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a request through the app."""
@@ -45,28 +99,24 @@ class Around:
         headers = Headers(scope=scope)
         request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
-        began, status, read, begun = time.perf_counter(), 500, 0, False
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._limit:
-                raise self._too_large()
-            return message
+        began, status, begun = time.perf_counter(), 500, False
+        body = _Body(receive, self._limit, self._seconds)
 
         async def with_headers(message: Message) -> None:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
-                MutableHeaders(scope=message).update(HEADERS | {"X-Request-ID": request_id})
+                own = MutableHeaders(scope=message)
+                own.update(HEADERS | {"X-Request-ID": request_id})
+                if status in {408, 413}:
+                    own["Connection"] = "close"  # the rest of the body is not waited for
             await send(message)
 
         try:
             declared = headers.get("content-length", "")
             if declared.isdigit() and int(declared) > self._limit:
-                raise self._too_large()  # noqa: TRY301  # answered like one that grows too large
-            await self._app(scope, counted, with_headers)
+                raise body.too_large()  # noqa: TRY301  # answered like one that grows too large
+            await self._app(scope, body.next, with_headers)
         except ApiError as error:
             await error.response()(scope, receive, with_headers)
         except Exception:
@@ -79,21 +129,14 @@ class Around:
                 "answered",
                 extra={
                     "request_id": request_id,
+                    "client": client[0] if (client := scope.get("client")) else None,
                     "method": scope["method"],
                     "path": scope["path"],
                     "status": status,
-                    "bytes": read,
+                    "bytes": body.read,
                     "seconds": round(time.perf_counter() - began, 4),
                 },
             )
-
-    def _too_large(self) -> ApiError:
-        return ApiError(
-            413,
-            "too_large",
-            f"the body is over {self._limit // 2**20} MiB",
-            "Send it in parts, or raise RECSYS_API_MAX_MIB",
-        )
 
 
 def _request_id(headers: Headers) -> str:

@@ -125,6 +125,7 @@ RESPONSES: dict[int | str, dict[str, object]] = {
         400: "The body is not well-formed.",
         401: "No credential, or one that doesn't work.",
         403: "The credential lacks the scope, or the tenant is not accepted.",
+        408: "The body has not come in time.",
         409: "The idempotency key was used for other content.",
         413: "The body is larger than the limit.",
         415: "The body is not of the type that it should be.",

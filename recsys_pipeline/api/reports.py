@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 from pydantic import BaseModel, Field
 
+from recsys_pipeline.api.problems import ApiError
 from recsys_pipeline.schemas.landing import PROBLEM_WORDS
 from recsys_pipeline.transforms.validation import judged_by, rejected
 
@@ -45,11 +46,15 @@ class Judge:
 
     Args:
         kind: What the rows are.
+        max_days: Days that they may touch.
         categories: Allowed categories of the tenant, where it has a list.
     """
 
-    def __init__(self, kind: Kind, categories: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self, kind: Kind, max_days: int, categories: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self._kind = kind
+        self._max_days = max_days
         self._categories = categories
         self._words = {rule.code: rule.words for rule in judged_by(kind, categories)}
         self._words |= PROBLEM_WORDS
@@ -59,11 +64,22 @@ class Judge:
         self._errors: list[RowError] = []
 
     def see(self, rows: pl.DataFrame) -> None:
-        """Judge landed rows."""
+        """Judge landed rows.
+
+        Raises:
+            ApiError: They touch too many days.
+        """
         bad = rejected(rows, self._kind, self._categories)
         self._received += rows.height
         self._rejected += bad.height
         self._days.update(rows["date"].unique())
+        if len(self._days) > self._max_days:
+            raise ApiError(
+                422,
+                "too_many_days",
+                f"the rows are of over {self._max_days:,} days",
+                "Send them in parts, or raise RECSYS_API_MAX_DAYS",
+            )
         first = bad["reasons"].str.split(";").list.first()
         self._by_rule.update(dict(first.value_counts().iter_rows()))
         missing = FIRST_ERRORS - len(self._errors)

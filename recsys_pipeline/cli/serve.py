@@ -32,6 +32,7 @@ def serve(
     """
     import uvicorn
 
+    from recsys_pipeline.api.connections import Patient
     from recsys_pipeline.metadata.database import open_database
     from recsys_pipeline.settings import get_settings
 
@@ -44,6 +45,8 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="recsys-metrics-") as shared:
         if workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared  # read when its library is imported
+        if settings.api_metrics_port is not None:
+            _serve_measures(host, settings.api_metrics_port)
         uvicorn.run(
             "recsys_pipeline.api.app:create_app",
             factory=True,
@@ -52,7 +55,8 @@ def serve(
             workers=workers,
             log_level="warning",
             access_log=False,
-            proxy_headers=False,
+            http=Patient,
+            proxy_headers=False,  # the app reads those of proxies that the settings name
             server_header=False,
             timeout_graceful_shutdown=60,
             timeout_keep_alive=15,
@@ -60,6 +64,20 @@ def serve(
             ssl_certfile=settings.api_tls_certificate,
             ssl_keyfile=settings.api_tls_key,
         )
+
+
+def _serve_measures(host: str, port: int) -> None:
+    """Tell the measures of all tenants on a port of their own, which asks for no credential."""
+    from prometheus_client import start_http_server
+
+    from recsys_pipeline.api.metrics import measures
+
+    try:
+        start_http_server(port, host, measures())
+    except OSError as error:
+        raise SettingsError(
+            "RECSYS_API_METRICS_PORT", f"{port} can't be listened on ({error})", "Choose another"
+        ) from None
 
 
 def _check(settings: Settings, host: str) -> None:

@@ -26,7 +26,7 @@ def guarded(app):
     """Every endpoint that is not open, as (method, path)."""
     paths = app.openapi()["paths"]
     return [
-        (method.upper(), path.replace("{batch_id}", "b").replace("{data_type}", "items"))
+        (method.upper(), path.format(batch_id="b", data_type="items", tenant="acme"))
         for path, methods in paths.items()
         for method in methods
         if path not in OPEN

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from recsys_pipeline.api.app import create_app
 from recsys_pipeline.api.logs import JsonLines
 from recsys_pipeline_tests.api.conftest import client_of
-from recsys_pipeline_tests.api.test_uploads import CSV, EVENTS, landed, upload
+from recsys_pipeline_tests.api.test_uploads import CSV, EVENTS, GOOD, landed, upload
 
 
 def test_about_and_health(app):
@@ -39,7 +39,8 @@ def test_a_store_that_can_not_be_is_down(settings, tmp_path):
     assert answer.json()["parts"]["storage"]["status"] == "down"
 
 
-def test_kafka_that_does_not_answer_is_down(settings):
+def test_kafka_that_does_not_answer_is_down(settings, monkeypatch):
+    monkeypatch.setattr("recsys_pipeline.api.health.SECONDS", 0.5)
     brokers = {"kafka_bootstrap_servers": "127.0.0.1:1"}
     answer = TestClient(create_app(settings.model_copy(update=brokers))).get("/health")
     assert answer.status_code == 503
@@ -74,10 +75,19 @@ def test_answers_carry_an_id_and_careful_headers(acme):
 def test_measures_are_for_operators(acme, app, database):
     upload(acme, CSV)
     assert acme.get("/metrics").status_code == 403
-    text = client_of(app, database, "ops", "admin").get("/metrics").text
+    text = client_of(app, database, "acme", "admin").get("/metrics").text
     assert 'recsys_uploads_total{kind="interactions",outcome="landed",tenant="acme"}' in text
     assert 'outcome="rejected",reason="rating.range"' not in text  # its first reason counts
     assert 'outcome="rejected",reason="interaction_type.allowed",tenant="acme"}' in text
+
+
+def test_an_operator_of_one_tenant_sees_no_other(acme, beta, app, database):
+    upload(acme, GOOD)
+    upload(beta, GOOD)
+    text = client_of(app, database, "beta", "admin").get("/metrics").text
+    assert 'tenant="beta"' in text
+    assert 'tenant="acme"' not in text
+    assert "recsys_upload_seconds_count" in text
 
 
 def test_logs_are_json_without_rows_and_secrets(acme, monkeypatch):
