@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -16,6 +20,9 @@ from recsys_pipeline.metadata.database import open_database
 from recsys_pipeline.metadata.uploads import forget_old
 from recsys_pipeline.settings import Settings, get_settings
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
 # multipart has boundaries and headers beside the file
 _ENVELOPE = 64 * 1024
 
@@ -28,16 +35,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or get_settings()
     check_token_settings(settings)
+    database = open_database(settings.metadata_url)
+    context = Context(settings, database)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        context.notices.start()
+        yield
+        await run_in_threadpool(context.notices.stop)
+
     app = FastAPI(
+        lifespan=lifespan,
         title="recsys_pipeline",
         summary="Uploads of catalogues and interactions, each with an answer by row.",
         docs_url="/docs",
         redoc_url="/redoc",
     )
     log_json()
-    database = open_database(settings.metadata_url)
     forget_old(database, settings.idempotency_days)
-    app.state.context = Context(settings, database)
+    app.state.context = context
     for module in (health, metrics, uploads, contracts, batches, tenants):
         app.include_router(module.router)
     answer_problems(app)

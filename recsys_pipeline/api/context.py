@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from recsys_pipeline.api.notices import NoticeSender
 from recsys_pipeline.api.problems import ApiError
 from recsys_pipeline.ingestion.group_commit import GroupedLanding
 
@@ -33,15 +34,20 @@ class Context:
     Attributes:
         settings: The settings.
         database: The metadata database.
+        notices: Announces what has landed.
         health: When storage and the others were asked last, and what was found.
     """
 
     settings: Settings
     database: Engine
+    notices: NoticeSender = field(init=False)
     health: tuple[float, Any] | None = None
     _under_way: Counter[str] = field(default_factory=Counter)
     _workers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WORKERS))
     _landings: dict[Kind, GroupedLanding] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.notices = NoticeSender(self.settings)
 
     async def work(self, function: Callable[..., T], *arguments: object) -> T:
         """Run what reads and lands rows in a thread of its few: probes and checks need some too."""

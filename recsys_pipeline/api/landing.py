@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from recsys_pipeline.api.measures import BYTES, SECONDS, UPLOADS, count_rows
 from recsys_pipeline.api.problems import ApiError, Problem
 from recsys_pipeline.api.reports import Judge, Report
+from recsys_pipeline.engines.batch_notices import BatchOutbox
 from recsys_pipeline.errors import (
     KeyReusedError,
     MappingError,
@@ -168,7 +169,9 @@ def _land(context: Context, caller: Caller, request_id: str, upload: Upload) -> 
         judge = judge_for(context, upload.kind, tenant)
         # with a key it tells a repeat from other content
         source = "upload" if upload.key is None else f"upload:{_content(upload)[:16]}"
-        options = Options(mode=upload.mode, key=upload.key, source=source)
+        landing = context.landing(upload.kind)
+        outbox = BatchOutbox(context.settings, landing.store)
+        options = Options(mode=upload.mode, key=upload.key, source=source, outbox=outbox)
         path = str(upload.body.path)
         (summary,) = ingest_each(
             context.settings,
@@ -177,7 +180,7 @@ def _land(context: Context, caller: Caller, request_id: str, upload: Upload) -> 
             tenant,
             options=options,
             watch=judge.see,
-            landing=context.landing(upload.kind),
+            landing=landing,
         )
         report = judge.report()
         if summary.already_landed:  # its rows were not read again
@@ -186,6 +189,7 @@ def _land(context: Context, caller: Caller, request_id: str, upload: Upload) -> 
         if not summary.already_landed:
             count_rows(tenant, upload.kind, report)
             BYTES.labels(tenant, upload.kind).inc(upload.body.size)
+            context.notices.wake()
         notices = [notice.replace(path, "the upload") for notice in summary.notices]
         return UploadAnswer(
             **report.model_dump(),

@@ -1,34 +1,32 @@
-"""Notices of published features and samples to Kafka, once per publication.
+"""Notices to Kafka of what has been published and landed, once each.
 
-What is owed is written before the publication is switched, and removed once the broker has it: a
-crash between the two owes a notice and loses none. What a crash left between sending and removing
-is looked up in the topic itself, from the offsets that were its end before.
+What is owed is written before a publication is switched or a batch lands, and removed once the broker
+has it: a crash between the two owes a notice and loses none. What a crash left between sending and
+removing is looked up in the topic itself, from the offsets that were its end before.
 """
 
 from __future__ import annotations
 
 import json
 import time
-import uuid
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from recsys_pipeline.engines.batch_notices import landed_notice
+from recsys_pipeline.engines.publication_notices import Publications, publication_topics
+from recsys_pipeline.errors import KafkaError
 from recsys_pipeline.kafka.config import is_configured
 from recsys_pipeline.kafka.reader import RangeReader
 from recsys_pipeline.kafka.topics import topic_state
-from recsys_pipeline.storage.layout import NOTICES, NOTICES_SENDING, data_file, notice_file
-from recsys_pipeline.storage.records import Records
+from recsys_pipeline.storage.layout import BATCHES, NOTICES, NOTICES_SENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Sequence
 
-    from recsys_pipeline.engines.view import View
     from recsys_pipeline.settings import Settings
     from recsys_pipeline.storage.objects import ObjectStore
-    from recsys_pipeline.storage.records import Record
 
 # a publication takes seconds: what is owed for longer was never published, or was replaced
 ABANDONED_SECONDS = 3600.0
@@ -39,50 +37,22 @@ READ_MESSAGES, READ_BYTES = 10_000, 16 * 2**20
 
 
 @dataclass(frozen=True)
-class Notice:
-    """What a reader of the topics learns of a publication.
+class _Owed:
+    """A notice that is to be sent.
 
     Attributes:
-        id: Identity of the notice.
-        asset: The table.
-        partition: The day, ISO 8601.
-        tenant: Whose rows.
-        path: Address of the file; None where the tenant has no rows of that day any more.
-        rows: Rows in it.
-        data_version: Hash of the file's bytes.
-        published_at: ISO 8601 UTC time.
+        path: Where it is noted.
+        topic: Where it goes.
+        message: What it says; `id` and `tenant` are among it.
     """
 
-    id: str
-    asset: str
-    partition: str
-    tenant: str
-    path: str | None
-    rows: int
-    data_version: str
-    published_at: str
-
-
-def topics(settings: Settings) -> dict[str, str]:
-    """Return the topic of each table whose publications are announced."""
-    return {
-        "user_features": settings.kafka_features_topic,
-        "item_features": settings.kafka_features_topic,
-        "training_samples": settings.kafka_training_topic,
-    }
-
-
-def owe_notice(view: View, asset: str, day: date, tenant: str, inputs: str) -> None:
-    """Note, before it is switched, that a publication is to be announced."""
-    if not is_configured(view.settings) or asset not in topics(view.settings):
-        return
-    body = {"id": uuid.uuid4().hex, "at": time.time()}
-    path = notice_file(asset, day, tenant, inputs)
-    view.store.objects.write(path, json.dumps(body).encode(), durable=False)
+    path: str
+    topic: str
+    message: dict[str, object]
 
 
 def send_notices(settings: Settings, objects: ObjectStore) -> int:
-    """Send what is owed of publications that are in place.
+    """Send what is owed of publications that are in place and batches that have landed.
 
     Args:
         settings: Brokers and topics.
@@ -92,77 +62,94 @@ def send_notices(settings: Settings, objects: ObjectStore) -> int:
         The number of notices that were sent.
 
     Raises:
-        KafkaError: No broker answers, or a topic is not there; what is owed stays owed.
+        KafkaError: No broker answers, or a topic is not there; what is owed to it stays owed.
     """
     if not is_configured(settings) or not objects.list(NOTICES):
         return 0
+    sent = 0
+    errors: list[KafkaError] = []
     with objects.lock("notices"):
-        owed = dict(_owed(objects, sorted(objects.list(NOTICES))[:AT_ONCE]))
-        if not owed:
-            return 0
-        there = _sent_before_a_crash(settings, objects, owed.values())
-        topic_of = topics(settings)
-        left = [notice for notice in owed.values() if notice.id not in there]
-        _send(settings, {notice: topic_of[notice.asset] for notice in left})
-        for path in owed:
-            objects.delete(path)
-        objects.delete(NOTICES_SENDING)
-    return len(left)
+        owed = _owed(settings, objects, sorted(objects.list(NOTICES))[:AT_ONCE])
+        for topic in sorted({one.topic for one in owed}):
+            try:
+                sent += _send_owed(settings, objects, [one for one in owed if one.topic == topic])
+            except KafkaError as error:  # the others' topics may be there
+                errors.append(error)
+    if errors:
+        raise errors[0]
+    return sent
 
 
-def _owed(objects: ObjectStore, paths: Collection[str]) -> list[tuple[str, Notice]]:
-    """Return the notices whose publication is in place; forget those that never will be."""
-    records = Records(objects)
-    days: dict[tuple[str, str], Mapping[str, Record]] = {}
-    found: list[tuple[str, Notice]] = []
+def _owed(settings: Settings, objects: ObjectStore, paths: Collection[str]) -> list[_Owed]:
+    """Return the notices of what is in place; forget those of what never will be."""
+    publications = Publications(objects)
+    topic_of = publication_topics(settings) | {BATCHES: settings.kafka_batches_topic}
+    found: list[_Owed] = []
     for path in paths:
-        asset, day, tenant, name = path.removeprefix(NOTICES).split("/")
-        if (asset, day) not in days:
-            days[asset, day] = records.day(asset, date.fromisoformat(day)) or {}
-        record = days[asset, day].get(tenant)
+        about, day, tenant, name = path.removeprefix(NOTICES).split("/")
+        name = name.removesuffix(".json")
         body = json.loads(objects.read(path) or b"{}")
-        if record is not None and record.published_inputs == name.removesuffix(".json"):
-            file = data_file(asset, date.fromisoformat(day), tenant)
-            notice = Notice(
-                id=body.get("id", path),
-                asset=asset,
-                partition=day,
-                tenant=tenant,
-                path=objects.uri(file) if record.file else None,
-                rows=record.rows,
-                data_version=record.content,
-                published_at=record.published_at,
-            )
-            found.append((path, notice))
+        message = (
+            landed_notice(settings, tenant, name.partition(".")[0])
+            if about == BATCHES
+            else publications.notice(about, day, tenant, name, body.get("id", path))
+        )
+        if message is not None:
+            found.append(_Owed(path, topic_of[about], message))
         elif time.time() - body.get("at", 0.0) > ABANDONED_SECONDS:
             objects.delete(path)
     return found
 
 
-def _sent_before_a_crash(
-    settings: Settings, objects: ObjectStore, notices: Collection[Notice]
-) -> set[str]:
-    """Return the ids that a sender which did not end has left in the topics.
+def _send_owed(settings: Settings, objects: ObjectStore, owed: Sequence[_Owed]) -> int:
+    """Send the notices of one topic that a sender which did not end has not sent."""
+    topic = owed[0].topic
+    there = _sent_before_a_crash(settings, objects, topic)
+    new = {one.message["id"]: one for one in owed if one.message["id"] not in there}
+    left = list(new.values())
+    _send(settings, left)
+    for one in owed:
+        objects.delete(one.path)
+    _note_sending(objects, topic, None)
+    return len(left)
 
-    Writes down where the topics end now, unless such a sender has.
+
+def _sending(objects: ObjectStore) -> dict[str, dict[str, int]]:
+    """Return, by topic to which a sender has begun to send, where its partitions ended before."""
+    found: dict[str, dict[str, int]] = json.loads(objects.read(NOTICES_SENDING) or b"{}")
+    return found
+
+
+def _note_sending(objects: ObjectStore, topic: str, ends: dict[str, int] | None) -> None:
+    sending = _sending(objects)
+    sending.pop(topic, None)
+    if ends is not None:
+        sending[topic] = ends
+    if sending:
+        objects.write(NOTICES_SENDING, json.dumps(sending).encode())
+    else:
+        objects.delete(NOTICES_SENDING)
+
+
+def _sent_before_a_crash(settings: Settings, objects: ObjectStore, topic: str) -> set[str]:
+    """Return the ids that a sender which did not end has left in a topic.
+
+    Writes down where the topic ends now, unless such a sender has.
     """
-    names = sorted({topics(settings)[notice.asset] for notice in notices})
-    states = {name: topic_state(settings, name, ANSWER_SECONDS) for name in names}
-    before: dict[str, dict[str, int]] = json.loads(objects.read(NOTICES_SENDING) or b"{}")
+    state = topic_state(settings, topic, ANSWER_SECONDS)
+    before = _sending(objects).get(topic)
+    if before is None:
+        ends = {str(p): high for p, (_, high) in state.watermarks.items()}
+        _note_sending(objects, topic, ends)
+        return set()
     found: set[str] = set()
-    for name in names:
-        ends = {str(p): high for p, (_, high) in states[name].watermarks.items()}
-        if name not in before:
-            before[name] = ends
-            continue
-        with RangeReader(settings, name) as reader:
-            for partition, (low, high) in states[name].watermarks.items():
-                start = max(low, min(before[name].get(str(partition), low), high))
-                for chunk in reader.read(
-                    partition, start, high, messages=READ_MESSAGES, size=READ_BYTES
-                ):
-                    found |= {_id(value) for value in chunk.values}
-    objects.write(NOTICES_SENDING, json.dumps(before).encode())
+    with RangeReader(settings, topic) as reader:
+        for partition, (low, high) in state.watermarks.items():
+            start = max(low, min(before.get(str(partition), low), high))
+            for chunk in reader.read(
+                partition, start, high, messages=READ_MESSAGES, size=READ_BYTES
+            ):
+                found |= {_id(value) for value in chunk.values}
     return found
 
 
@@ -174,11 +161,11 @@ def _id(value: bytes) -> str:
     return str(message.get("id", "")) if isinstance(message, dict) else ""
 
 
-def _send(settings: Settings, notices: Mapping[Notice, str]) -> None:
+def _send(settings: Settings, owed: Sequence[_Owed]) -> None:
     from recsys_pipeline.kafka.producer import EventProducer
 
-    if not notices:
+    if not owed:
         return
     with EventProducer(settings) as producer:
-        for notice, topic in notices.items():
-            producer.send(topic, asdict(notice), key=notice.tenant)
+        for one in owed:
+            producer.send(one.topic, one.message, key=str(one.message["tenant"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_pipeline.engines.notices import owe_notice
+from recsys_pipeline.engines.publication_notices import owe_notice
 from recsys_pipeline.errors import ContractError
 from recsys_pipeline.schemas.rules import rules
 from recsys_pipeline.schemas.tables import CONTRACTS

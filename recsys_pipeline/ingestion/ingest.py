@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import polars as pl
 
@@ -66,6 +66,18 @@ class IngestSummary:
     notices: tuple[str, ...]
 
 
+class Outbox(Protocol):
+    """Where it is noted that a batch is to be announced once it has landed."""
+
+    def owe(self, batch: Batch) -> None:
+        """Note it, before the batch lands."""
+        ...
+
+    def drop(self, batch: Batch) -> None:
+        """Forget it: the batch did not land, or another landed it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Options:
     """How files land.
@@ -77,6 +89,7 @@ class Options:
         key: Idempotency key of the sender's own; None derives one from the content.
         source: What a landed row's `source` says; None for `file:` and the file's name. With a key it
             names the content: what repeats the key must say the same.
+        outbox: Where the batches are to be announced, where they are.
     """
 
     as_of: date | None = None
@@ -84,6 +97,7 @@ class Options:
     replace: str | None = None
     key: str | None = None
     source: str | None = None
+    outbox: Outbox | None = None
 
 
 def ingest_files(
@@ -231,6 +245,8 @@ class _File:
         if first is None:
             return self._empty()
         try:
+            if self.options.outbox is not None:
+                self.options.outbox.owe(planned)
             done = land_batch(
                 self.landing,
                 planned,
@@ -241,6 +257,8 @@ class _File:
             self._forget(planned)
             raise
         if isinstance(done, AlreadyLanded):
+            if self.options.outbox is not None:
+                self.options.outbox.drop(planned)
             return self._already(done)
         return self._landed(done, withdrawals)
 
@@ -303,6 +321,8 @@ class _File:
         committed = self.landing.sequence(batch.tenant, batch.key) or 0
         if committed < batch.sequence:
             self.landing.store.delete(record_path(batch.kind, batch.tenant, batch.batch_id))
+            if self.options.outbox is not None:
+                self.options.outbox.drop(batch)
 
     def _already(self, found: AlreadyLanded) -> IngestSummary:
         batch = found.batch

@@ -60,6 +60,14 @@ def notice_file(asset: str, day: date, tenant: str, inputs: str) -> str:
     return f"{NOTICES}{asset}/{day.isoformat()}/{check_name(tenant)}/{inputs}.json"
 
 
+BATCHES = "batches"
+
+
+def batch_notice_file(kind: str, tenant: str, batch_id: str, token: str) -> str:
+    """Return the path of the notice that is owed of a batch; `token` is who owes it."""
+    return f"{NOTICES}{BATCHES}/{kind}/{check_name(tenant)}/{batch_id}.{token}.json"
+
+
 STATES = f"{META}/state/"
 _STATE_FILE = re.compile(r"_meta/state/[^/]+/(\d{4}-\d\d-\d\d)-([0-9a-f]+)\.arrow")
 
