@@ -16,6 +16,7 @@ from recsys_pipeline.api.logs import log_json
 from recsys_pipeline.api.middleware import Around
 from recsys_pipeline.api.problems import answer_problems
 from recsys_pipeline.api.tokens import check_token_settings
+from recsys_pipeline.kafka.config import client_config
 from recsys_pipeline.metadata.database import open_database
 from recsys_pipeline.metadata.uploads import forget_old
 from recsys_pipeline.settings import Settings, get_settings
@@ -35,6 +36,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or get_settings()
     check_token_settings(settings)
+    if settings.api_uploads_to == "kafka":
+        client_config(settings)  # says what is missing
     database = open_database(settings.metadata_url)
     context = Context(settings, database)
 

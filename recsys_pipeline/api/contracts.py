@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import polars as pl
 from fastapi import APIRouter, Query, Request
 
+from recsys_pipeline.api.answers import judged
 from recsys_pipeline.api.callers import Reader
-from recsys_pipeline.api.landing import judged
 from recsys_pipeline.api.problems import RESPONSES
 from recsys_pipeline.api.reports import Report
 from recsys_pipeline.api.spool import spooled

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from recsys_pipeline.api.measures import STORAGE_ERRORS
 from recsys_pipeline.errors import (
+    KafkaError,
     LandingError,
     MappingError,
     RecsysError,
@@ -67,6 +68,7 @@ _STATUS: tuple[tuple[type[RecsysError], int, str], ...] = (
     (SettingsError, 422, "contradiction"),
     (LandingError, 503, "busy"),
     (StorageError, 503, "storage"),
+    (KafkaError, 503, "topic"),
 )
 
 
@@ -75,7 +77,8 @@ def of_error(error: RecsysError) -> ApiError:
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
             if status == 503:  # its culprit is an address of ours
-                return ApiError(503, code, "storage is busy or down", "Send it again", 1)
+                what = "the topic" if code == "topic" else "storage"
+                return ApiError(503, code, f"{what} is busy or down", "Send it again", 1)
             # a path is the spooled body's, or the server's own
             culprit = "" if "/" in error.culprit else f"{error.culprit}: "
             return ApiError(status, code, f"{culprit}{error.problem}", error.fix)

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
+from recsys_pipeline.api.answers import OnError, Refusal, Upload, UploadAnswer
 from recsys_pipeline.api.callers import Caller, Uploader
-from recsys_pipeline.api.landing import OnError, Refusal, Upload, UploadAnswer, land
+from recsys_pipeline.api.landing import land
 from recsys_pipeline.api.problems import RESPONSES, ApiError, Problem
 from recsys_pipeline.api.spool import spooled
 from recsys_pipeline.ingestion.ingest import Mode
@@ -25,7 +26,10 @@ router = APIRouter(
     prefix="/internal/data",
     tags=["uploads"],
     responses=RESPONSES
-    | {422: {"model": Refusal | Problem, "description": "Refused: nothing has landed."}},
+    | {
+        202: {"model": UploadAnswer, "description": "The rows are in a topic and land from there."},
+        422: {"model": Refusal | Problem, "description": "Refused: nothing has landed."},
+    },
 )
 
 Key = Annotated[
@@ -193,6 +197,8 @@ async def _upload(  # noqa: PLR0913, PLR0917  # what the three endpoints have in
         upload = Upload(kind, body, on_error, key, mode)
         request_id = request.state.request_id
         answer, repeated = await context.work(land, context, caller, request_id, upload)
+    if answer.topic is not None:
+        response.status_code = 202
     if repeated:
         response.headers["Idempotent-Replayed"] = "true"
     return answer

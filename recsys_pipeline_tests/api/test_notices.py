@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from recsys_pipeline.api import notices
 from recsys_pipeline.api.app import create_app
 from recsys_pipeline.engines.notices import send_notices
+from recsys_pipeline.errors import StorageError
 from recsys_pipeline.ingestion import ingest
 from recsys_pipeline.storage.layout import NOTICES
 from recsys_pipeline.storage.objects import open_store
@@ -100,8 +101,16 @@ def test_two_that_land_the_same_announce_it_once(acme, settings, monkeypatch):
     assert landed(settings).height == 2
 
 
-def test_what_did_not_land_is_not_announced(acme, settings):
-    assert upload(acme, "user_id,item_id\nu,i\n").status_code == 422
+def test_what_did_not_land_is_not_announced(acme, settings, monkeypatch):
+    noted = []
+
+    def fail(*_, **__):
+        noted.extend(owed(settings))
+        raise StorageError("disk", "is full")
+
+    monkeypatch.setattr(ingest, "land_batch", fail)
+    assert upload(acme, GOOD).status_code == 503
+    assert len(noted) == 1
     assert owed(settings) == []
 
 

@@ -114,7 +114,7 @@ def test_an_upload_that_has_landed_is_answered_so_without_the_audit_log(acme, mo
     def fail(*_):
         raise OperationalError("insert", {}, Exception("disk full"))
 
-    monkeypatch.setattr("recsys_pipeline.api.landing.record", fail)
+    monkeypatch.setattr("recsys_pipeline.api.accounts.record", fail)
     assert upload(acme, CSV).json()["rows_landed"] == 2
 
 
