@@ -58,6 +58,10 @@ class KafkaError(RecsysError):
     """A broker does not answer, or a topic or its records are not there."""
 
 
+class ServiceError(RecsysError):
+    """An upload service refuses, or does not answer."""
+
+
 class StorageError(RecsysError):
     """A stored object is missing, torn or outside its prefix."""
 

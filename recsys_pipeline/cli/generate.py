@@ -24,7 +24,7 @@ from recsys_pipeline.generator.config import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from recsys_pipeline.generator.generate import GeneratedFiles
 
@@ -68,8 +68,8 @@ def generate(
     tenant: Annotated[
         str,
         typer.Option(
-            help="Tenant in the printed commands and of what --produce sends; the data don't depend "
-            "on it."
+            help="Tenant in the printed commands and of what --produce and --upload send; the data "
+            "don't depend on it."
         ),
     ] = "demo",
     produce: Annotated[
@@ -78,6 +78,14 @@ def generate(
             "--produce", help="Also send both files to the Kafka topics, the items first."
         ),
     ] = False,
+    upload: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Also send both files to an upload service, the items first; its key is "
+            "RECSYS_UPLOAD_KEY.",
+        ),
+    ] = None,
 ) -> None:
     """Write synthetic events and a catalogue to try the pipeline with.
 
@@ -89,6 +97,10 @@ def generate(
     check_name(tenant)
     if produce:
         _check_kafka(tenant)
+    if upload is not None:
+        from recsys_pipeline.cli.upload import check_upload
+
+        check_upload(upload, file_format, compress)
     today = datetime.now(UTC).date()
     first, length = window(_date(start), _date(end), days, today=today)
     config = GeneratorConfig(
@@ -111,13 +123,16 @@ def generate(
     began = time.perf_counter()
     with _progress(console, events) as progress:
         files = write_files(config, out, progress)
-    _report(console, files, time.perf_counter() - began, None if produce else tenant)
+    sent = produce or upload is not None
+    _report(console, files, time.perf_counter() - began, None if sent else tenant)
     if produce:
         from recsys_pipeline.cli.produce import run as send
 
         # from the files: memory stays flat, and what was sent can be looked at and sent again
         send("items", [str(files.items)], tenant, "default")
         send("interactions", [str(files.interactions)], tenant, "default")
+    if upload is not None:
+        _upload(upload, tenant, {"items": files.items, "interactions": files.interactions})
     if files.end >= today:
         console.print(
             "[yellow]note:[/yellow] the window is not over: events later than their receipt are"
@@ -134,6 +149,14 @@ def _check_kafka(tenant: str) -> None:
     settings = get_settings()
     client_config(settings)
     tenant_config(settings, tenant)
+
+
+def _upload(url: str, tenant: str, files: Mapping[str, Path]) -> None:
+    from recsys_pipeline.cli.upload import say, upload_file
+    from recsys_pipeline.settings import get_settings
+
+    for kind, path in files.items():
+        say(kind, upload_file(get_settings(), url, tenant, kind, path))
 
 
 def _date(day: datetime | None) -> date | None:

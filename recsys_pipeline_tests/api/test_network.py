@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import threading
 import time
 import urllib.request
-from contextlib import contextmanager
 
 import anyio
 import pytest
-import uvicorn
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
@@ -22,23 +19,8 @@ from recsys_pipeline.cli.serve import _serve_measures
 from recsys_pipeline.errors import SettingsError
 from recsys_pipeline.settings import Settings
 from recsys_pipeline_tests.api.conftest import client_of
+from recsys_pipeline_tests.api.serving import served
 from recsys_pipeline_tests.api.test_uploads import CSV, EVENTS, GOOD, landed, upload
-
-
-@contextmanager
-def served(app):
-    """Serve an app on a port of its own, on the connections that `recsys serve` has."""
-    config = uvicorn.Config(app, port=0, http=connections.Patient, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def answer_to(app, headers, pieces, pause=0.0):
