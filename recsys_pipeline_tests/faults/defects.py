@@ -92,6 +92,27 @@ def refuses_everything() -> None:
     kafka_landing.land_ranges = lambda *_: 1 / 0
 
 
+def forgets_uploads() -> None:
+    """Small uploads are answered and do not land."""
+    from recsys_pipeline.ingestion.group_commit import GroupedLanding
+
+    def pretend(landing: GroupedLanding, piece: Any) -> bool:
+        return True
+
+    GroupedLanding._grouped = pretend
+
+
+def forgets_keys() -> None:
+    """An upload that comes again lands again."""
+    import uuid
+
+    from recsys_pipeline.api import landing
+    from recsys_pipeline.ingestion import ingest
+
+    ingest.implicit_key = lambda *_: uuid.uuid4().hex * 2
+    landing.save_answer = lambda *arguments, **_: arguments[2]
+
+
 DEFECTS: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -102,5 +123,7 @@ DEFECTS: dict[str, Callable[[], None]] = {
         publishes_less,
         ignores_offsets,
         refuses_everything,
+        forgets_uploads,
+        forgets_keys,
     )
 }

@@ -35,6 +35,7 @@ class LandingSuite:
     """A broker, and the server of the children; use it as a context manager."""
 
     name = "landing"
+    schedules = 2000
 
     def __enter__(self) -> Self:
         start_server()
@@ -73,11 +74,11 @@ class LandingSuite:
             seed: Of all its choices.
             broken: A defect that the children's production code is given.
         """
-        with _scratch() as folder:
+        with scratch() as folder:
             yield Schedule(self._broker, folder, random.Random(seed), broken)
 
 
-def _scratch() -> tempfile.TemporaryDirectory:
+def scratch() -> tempfile.TemporaryDirectory:
     """Return a folder for one schedule, in memory where there is room."""
     has_room = SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > ROOM
     return tempfile.TemporaryDirectory(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, Self
 
+from recsys_pipeline_tests.faults.api_suite import ApiSuite
 from recsys_pipeline_tests.faults.landing_suite import LandingSuite
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ class Suite(Protocol):
     """Schedules of faults; a context manager that holds what they share."""
 
     name: str
+    schedules: int  # by default
 
     def __enter__(self) -> Self: ...
 
@@ -42,4 +44,4 @@ class Suite(Protocol):
         ...
 
 
-SUITES: dict[str, type[Suite]] = {suite.name: suite for suite in (LandingSuite,)}
+SUITES: dict[str, type[Suite]] = {suite.name: suite for suite in (LandingSuite, ApiSuite)}

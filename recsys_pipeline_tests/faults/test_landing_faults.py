@@ -114,11 +114,12 @@ def test_the_command_and_its_exit_code(capsys):
     assert main(["--suite", "landing", "--schedules", "1", "--seed", "7"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "suite=landing schedules=1 lost=0 doubled=0 torn=0"
-    assert main(["--schedules", "2", "--jobs", "1", "--broken", "commits_twice"]) == 1
+    own = ["--suite", "landing"]
+    assert main([*own, "--schedules", "2", "--jobs", "1", "--broken", "commits_twice"]) == 1
     *told, last = capsys.readouterr().out.splitlines()
     assert "make faults SUITE=landing SCHEDULES=1 SEED=" in "\n".join(told)
     found = re.fullmatch(r"suite=landing schedules=2 lost=\d+ doubled=(\d+) torn=\d+", last)
     assert int(found[1]) > 0
-    assert main(["--schedules", "1", "--broken", "refuses_everything"]) == 1
+    assert main([*own, "--schedules", "1", "--broken", "refuses_everything"]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "suite=landing schedules=0 lost=0 doubled=0 torn=0"
