@@ -15,6 +15,7 @@ from recsys_pipeline.api.context import Context
 from recsys_pipeline.api.logs import log_json
 from recsys_pipeline.api.middleware import Around
 from recsys_pipeline.api.problems import answer_problems
+from recsys_pipeline.api.spool import sweep_spools
 from recsys_pipeline.api.tokens import check_token_settings
 from recsys_pipeline.kafka.config import client_config
 from recsys_pipeline.metadata.database import open_database
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # multipart has boundaries and headers beside the file
 _ENVELOPE = 64 * 1024
+_ABANDONED_SECONDS = 24 * 3600.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -55,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url="/redoc",
     )
     log_json()
+    sweep_spools(_ABANDONED_SECONDS)
     forget_old(database, settings.idempotency_days)
     app.state.context = context
     for module in (health, metrics, uploads, contracts, batches, tenants):

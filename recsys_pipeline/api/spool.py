@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
+import time
 import zlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 Form = Literal["csv", "json"]
 
+_PREFIX = "recsys-upload-"
 _GZIP = b"\x1f\x8b"
 _AT_ONCE = 1 << 20
 _SLICE = 1 << 16  # of what was sent, so that no call is long
@@ -64,7 +67,7 @@ async def spooled(pieces: AsyncIterator[bytes], form: Form, limit: int) -> Async
     Raises:
         ApiError: It is empty, too large, damaged, or not text of that form.
     """
-    with tempfile.TemporaryDirectory(prefix="recsys-upload-") as folder:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
         path = Path(folder) / f"upload.{form}"
         with path.open("wb") as file:
             spool = _Spool(file, form, limit)
@@ -73,6 +76,24 @@ async def spooled(pieces: AsyncIterator[bytes], form: Form, limit: int) -> Async
                     await run_in_threadpool(spool.take, piece[begin : begin + _SLICE])
             await run_in_threadpool(spool.end)
         yield Spooled(path, spool.digest.hexdigest(), spool.size)
+
+
+def sweep_spools(older_than: float) -> int:
+    """Remove what killed processes have left of bodies; return how many.
+
+    Args:
+        older_than: Seconds since the last write; longer than any upload takes.
+    """
+    swept = 0
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        except OSError:  # another process has ended meanwhile
+            continue
+        if newest < time.time() - older_than:
+            shutil.rmtree(folder, ignore_errors=True)
+            swept += 1
+    return swept
 
 
 class _Spool:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import tempfile
 import threading
 from contextlib import ExitStack
 from datetime import date
@@ -11,7 +13,7 @@ import polars as pl
 import pytest
 from sqlalchemy import update
 
-from recsys_pipeline.api.spool import spooled
+from recsys_pipeline.api.spool import spooled, sweep_spools
 from recsys_pipeline.metadata.audit import entries
 from recsys_pipeline.metadata.tables import UPLOADS
 from recsys_pipeline.storage.landing import Landing
@@ -251,6 +253,18 @@ def test_a_body_may_come_in_pieces_of_any_size():
     for size in (1, 2, 3, 50, 1000):
         assert anyio.run(judged, packed, size) == GOOD.encode()
         assert anyio.run(judged, GOOD.encode(), size) == GOOD.encode()
+
+
+def test_what_a_killed_service_left_of_bodies_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, new = tmp_path / "recsys-upload-old", tmp_path / "recsys-upload-new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "upload.csv").write_text("a,b\n")
+    for path in (old / "upload.csv", old):
+        os.utime(path, (0, 0))
+    assert sweep_spools(3600) == 1
+    assert list(tmp_path.iterdir()) == [new]
 
 
 def test_posts_at_the_same_time_land_once(acme, settings):

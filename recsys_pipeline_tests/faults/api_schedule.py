@@ -6,6 +6,7 @@ were not answered are sent again under their keys, and then are.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import random
@@ -106,7 +107,7 @@ class Service:
             if error.code not in {429, 503}:
                 self.odd.append(f"{error.code} {error.read()!r}")
             return None
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return None
 
 
