@@ -160,7 +160,9 @@ def test_the_rules_above_can_fail():
     assert len(environment_reads(module)) == 3
 
 
-@pytest.mark.parametrize("start", ["recsys_pipeline.cli.doctor", "recsys_pipeline.settings"])
+@pytest.mark.parametrize(
+    "start", ["recsys_pipeline.cli.main", "recsys_pipeline.cli.doctor", "recsys_pipeline.settings"]
+)
 def test_light_modules_stay_light(start):
     code = f"import {start}, sys; print([m for m in {sorted(LAZY | {'dagster', 'pandera', 'polars'})} if m in sys.modules])"
     done = subprocess.run(

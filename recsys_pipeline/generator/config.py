@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from recsys_pipeline.errors import SettingsError
-from recsys_pipeline.schemas.keys import EARLIEST, LATEST
+from recsys_pipeline.schemas.bounds import EARLIEST, LATEST
 from recsys_pipeline.settings import INTERACTION_TYPES
 
 FileFormat = Literal["csv", "jsonl", "parquet"]

@@ -25,7 +25,7 @@ from recsys_pipeline.ingestion.normalise import Receipt, normalise
 from recsys_pipeline.ingestion.readers import read_blocks
 from recsys_pipeline.ingestion.readers.source import check_path, open_source
 from recsys_pipeline.ingestion.withdrawals import Withdrawals
-from recsys_pipeline.schemas.keys import EARLIEST
+from recsys_pipeline.schemas.bounds import EARLIEST
 from recsys_pipeline.schemas.landing import PROBLEM_WORDS
 from recsys_pipeline.storage.landing import TABLES, Kind, Landing
 from recsys_pipeline.tenants import TenantConfig, free_name, overrides, tenant_config

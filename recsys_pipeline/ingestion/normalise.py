@@ -14,7 +14,8 @@ import polars as pl
 from recsys_pipeline.ingestion.json_text import json_objects, merged
 from recsys_pipeline.ingestion.readers.block import RAW_BYTES, cut
 from recsys_pipeline.ingestion.times import read_times
-from recsys_pipeline.schemas.keys import FUTURE_TOLERANCE, UTC_TIME
+from recsys_pipeline.schemas.bounds import FUTURE_TOLERANCE
+from recsys_pipeline.schemas.keys import UTC_TIME
 from recsys_pipeline.schemas.landing import (
     LINE_READABLE,
     TIMESTAMP_NOT_FUTURE,

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pyarrow as pa
 
-from recsys_pipeline.schemas.keys import EARLIEST, LATEST, UTC_TIME
+from recsys_pipeline.schemas.bounds import EARLIEST, LATEST
+from recsys_pipeline.schemas.keys import UTC_TIME
 
 TIME_FORMS = ("auto", "iso8601", "epoch_s", "epoch_ms", "epoch_us")
 

@@ -1,21 +1,17 @@
-"""Types and bounds that several contracts share."""
+"""Types that several contracts share."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import pandera.polars as pa
 import polars as pl
 
+from recsys_pipeline.schemas.bounds import EARLIEST, LATEST
 from recsys_pipeline.tenants import TENANT_PATTERN
 
 UtcTime = Annotated[pl.Datetime, "us", "UTC"]
 UTC_TIME = pl.Datetime("us", "UTC")
-
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(2262, 1, 1, tzinfo=UTC)
-FUTURE_TOLERANCE = timedelta(minutes=5)
 
 # an id is printable: NUL and line breaks in ids are the marks of a torn file
 ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
