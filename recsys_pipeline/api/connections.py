@@ -16,7 +16,7 @@ class Patient(H11Protocol):
     """HTTP/1.1 whose callers have some seconds to say what they want.
 
     uvicorn itself waits for ever for the head of a first request. Its head is bounded too: h11 takes
-    in 64 KiB of it, where uvicorn's other parser has no limit.
+    in 16 KiB of it, where uvicorn's other parser has no limit.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base

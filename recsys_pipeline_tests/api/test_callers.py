@@ -6,6 +6,7 @@ import json
 import time
 
 import jwt
+import polars as pl
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -16,17 +17,18 @@ from recsys_pipeline.api.app import create_app
 from recsys_pipeline.api.tokens import _jwks
 from recsys_pipeline.errors import SettingsError
 from recsys_pipeline.metadata.keys import find_key, list_keys, revoke_key
+from recsys_pipeline.tenants import overrides
 from recsys_pipeline_tests.api.conftest import client_of
 from recsys_pipeline_tests.api.test_uploads import EVENTS, GOOD, landed, upload
 
 OPEN = {"/", "/health", "/health/live", "/health/ready", "/docs", "/redoc", "/openapi.json"}
 
 
-def guarded(app):
+def guarded(app, batch_id="b", data_type="items"):
     """Every endpoint that is not open, as (method, path)."""
     paths = app.openapi()["paths"]
     return [
-        (method.upper(), path.format(batch_id="b", data_type="items", tenant="acme"))
+        (method.upper(), path.format(batch_id=batch_id, data_type=data_type, tenant="acme"))
         for path, methods in paths.items()
         for method in methods
         if path not in OPEN
@@ -79,6 +81,37 @@ def test_the_tenant_of_a_row_is_the_credentials_not_the_bodys(acme, settings):
     )
     assert answer.status_code == 200
     assert landed(settings)["tenant"].to_list() == ["acme"]
+
+
+def test_no_endpoint_tells_or_changes_anything_of_another_tenant(app, database, acme, settings):
+    """Every endpoint, with every scope of another tenant's credential."""
+    settings.tenants_file.write_text("[tenants.acme]\nnegative_ratio = 7\n")
+    batch_id = upload(acme, GOOD).json()["batch_id"]
+    before = landed(settings)
+    beta = client_of(app, database, "beta", "upload", "read", "admin")
+    csv = ("acme.csv", GOOD.replace("u1", "beta-user").encode(), "text/csv")
+    for method, path in guarded(app, batch_id=batch_id, data_type="interactions"):
+        body = {"files": {"file": csv}, "data": {"data_type": "interactions"}}
+        if "upload-csv" not in path:
+            body = {"json": [EVENTS[0] | {"tenant": "acme", "item_id": "i"}]}
+        if method == "PUT":
+            body = {"json": {"negative_ratio": 1}}
+        if method == "GET":
+            body = {}
+        headers = {"X-Tenant": "acme", "Idempotency-Key": "k"}
+        answer = beta.request(
+            method, f"{path}?tenant=acme&data_type=interactions", headers=headers, **body
+        )
+        assert answer.status_code < 500, (method, path)
+        if "/acme" in path:
+            assert answer.status_code == 403, (method, path)
+        elif batch_id in path:
+            assert answer.status_code == 404, (method, path)
+        else:
+            assert batch_id not in answer.text, (method, path)
+            assert 'tenant="acme"' not in answer.text, (method, path)
+    assert landed(settings).filter(pl.col("tenant") == "acme").equals(before)
+    assert overrides(settings)["acme"].negative_ratio == 7
 
 
 def token_settings(settings, **values):
