@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from recsys_pipeline.api import batches, contracts, health, metrics, tenants, uploads
@@ -49,7 +51,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         await run_in_threadpool(context.notices.stop)
 
-    app = FastAPI(
+    # its pages of documentation load nothing from other machines
+    app = FastAPIOffline(
         lifespan=lifespan,
         title="recsys_pipeline",
         summary="Uploads of catalogues and interactions, each with an answer by row.",
@@ -60,7 +63,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     sweep_spools(_ABANDONED_SECONDS)
     forget_old(database, settings.idempotency_days)
     app.state.context = context
-    for module in (health, metrics, uploads, contracts, batches, tenants):
+    for module in (uploads, batches, contracts, tenants, health, metrics):  # as the pages list them
+        for route in module.router.routes:
+            if isinstance(route, APIRoute):
+                route.summary = route.description.partition("\n")[0].rstrip(".:")
         app.include_router(module.router)
     answer_problems(app)
     if settings.api_cors_origins:

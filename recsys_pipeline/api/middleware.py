@@ -23,6 +23,13 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_POLICY = "Content-Security-Policy"
+_NOTHING = "default-src 'none'; frame-ancestors 'none'"
+_OWN_PAGES = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; worker-src blob:; frame-ancestors 'none'"
+)
+_PAGES = ("/docs", "/redoc", "/static-offline-docs/")
 _ID_LENGTH = 64
 _BYTES_A_SECOND = 64 * 1024
 
@@ -108,6 +115,9 @@ class Around:
                 status, begun = message["status"], True
                 own = MutableHeaders(scope=message)
                 own.update(HEADERS | {"X-Request-ID": request_id})
+                own[_POLICY] = _OWN_PAGES if scope["path"].startswith(_PAGES) else _NOTHING
+                if scope.get("scheme") == "https":
+                    own["Strict-Transport-Security"] = "max-age=31536000"
                 if status in {408, 413}:
                     own["Connection"] = "close"  # the rest of the body is not waited for
             await send(message)

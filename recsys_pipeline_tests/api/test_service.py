@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -22,7 +23,18 @@ def test_about_and_health(app):
         answer = client.get(path)
         assert answer.status_code == 200
         assert set(answer.json()["parts"]) == {"storage", "metadata"}
-    assert client.get("/docs").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_pages_of_documentation_load_nothing_from_elsewhere(app, path):
+    client = TestClient(app)
+    page = client.get(path)
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    own = [address for address in loaded if "://" not in address]
+    assert own
+    assert all("redoc" in address for address in loaded if address not in own)  # a link
+    assert [client.get(address).status_code for address in own] == [200] * len(own)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
@@ -68,6 +80,10 @@ def test_answers_carry_an_id_and_careful_headers(acme):
     answer = acme.get("/health/live", headers={"X-Request-ID": "abc-1"})
     assert answer.headers["X-Request-ID"] == "abc-1"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "Strict-Transport-Security" not in answer.headers
+    secure = acme.get("https://testserver/health/live")
+    assert "Strict-Transport-Security" in secure.headers
     odd = acme.get("/health/live", headers={"X-Request-ID": "a b\t"})
     assert odd.headers["X-Request-ID"] not in {"a b\t", ""}
 
