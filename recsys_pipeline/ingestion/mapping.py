@@ -10,6 +10,7 @@ import hashlib
 import re
 import tomllib
 from importlib import resources
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
@@ -50,7 +51,7 @@ class _Table(BaseModel):
 class Format(_Table):
     """How the text of a file is cut into fields."""
 
-    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    delimiter: str | None = Field(None, min_length=1, max_length=4)
     quote: str = Field('"', max_length=1)
     header: bool = True
     columns: tuple[str, ...] | None = None
@@ -59,8 +60,8 @@ class Format(_Table):
     @field_validator("delimiter", "quote")
     @classmethod
     def _one_byte(cls, value: str | None) -> str | None:
-        if value and (not value.isascii() or value in "\r\n"):
-            raise ValueError("must be one ASCII character, not a line break")
+        if value and (not value.isascii() or set(value) & set("\r\n")):
+            raise ValueError("must be ASCII, not a line break")
         return value
 
     @field_validator("encoding")
@@ -83,6 +84,8 @@ class Format(_Table):
             )
         if self.columns and len(set(self.columns)) < len(self.columns):
             raise ValueError("columns has a name twice")
+        if self.delimiter and len(self.delimiter) > 1 and self.quote:
+            raise ValueError('a delimiter of several characters goes with quote = ""')
         if self.quote and self.quote == self.delimiter:
             raise ValueError("quote and delimiter are the same character")
         return self
@@ -123,6 +126,7 @@ class _Tables(_Table):
     columns: dict[str, str] = {}
     constants: dict[str, str | bool | int | float] = {}
     first_of: dict[str, str] = {}
+    first_flag: dict[str, tuple[str, ...]] = {}
     format: Format = Format()
     event_types: dict[str, str] = {}
     timestamp: TimeForm = TimeForm()
@@ -130,9 +134,11 @@ class _Tables(_Table):
 
     @model_validator(mode="after")
     def _one_origin(self) -> _Tables:
-        both = sorted(set(self.columns) & set(self.constants))
-        if both:
-            raise ValueError(f"{both[0]} is both in columns and in constants")
+        origins = ("columns", "constants", "first_flag")
+        for one, other in combinations(origins, 2):
+            both = sorted(set(getattr(self, one)) & set(getattr(self, other)))
+            if both:
+                raise ValueError(f"{both[0]} is both in {one} and in {other}")
         return self
 
 
@@ -150,6 +156,7 @@ class Mapping(_Tables):
         columns: Field of the contract to the file's column; others keep their own name.
         constants: Field of the contract to a value for every row.
         first_of: Field to a separator: only the part before its first occurrence is taken.
+        first_flag: Field to columns: it is the name of the first of them that has a 1.
         event_types: The file's word to an interaction type; other words stay as they are.
     """
 
@@ -163,7 +170,9 @@ class Mapping(_Tables):
 
     def fingerprint(self) -> str:
         """Return a hash of everything that changes what a file becomes."""
-        text = self.model_dump_json(exclude={"name"})
+        # what is not used counts for nothing: files keep the keys that they had before it existed
+        unused = {"first_flag"} if not self.first_flag else set()
+        text = self.model_dump_json(exclude={"name", *unused})
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def locate(self, found: Collection[str]) -> dict[str, str]:
@@ -176,7 +185,7 @@ class Mapping(_Tables):
         located = {}
         for field in self.fields:
             name = self.columns.get(field, field)
-            if field in self.constants or name not in found:
+            if field in self.constants or field in self.first_flag or name not in found:
                 continue
             if field in self.columns or name not in taken:
                 located[field] = name
@@ -203,8 +212,18 @@ class Mapping(_Tables):
                         f"has no column {name!r}, which mapping {self.name} reads as {field} ({listing})",
                         f"Name the right column in [columns] {field}",
                     )
+        known = {*located, *self.constants}
+        for field, flags in self.first_flag.items():
+            missing = sorted(set(flags) - set(found))
+            if missing and complete and field in self.fields:
+                raise MappingError(
+                    source,
+                    f"has no column {missing[0]!r}, a flag of {field} in mapping {self.name} ({listing})",
+                    f"Name the right columns in [first_flag] {field}",
+                )
+            known.add(field)
         for group in _REQUIRED[self.kind]:
-            if not any(field in located or field in self.constants for field in group):
+            if not known.intersection(group):
                 raise MappingError(
                     source,
                     f"has no column for {' or '.join(group)} under mapping {self.name} ({listing})",
@@ -309,6 +328,7 @@ def _allowed_keys() -> dict[str, Any]:
             "columns": fields,
             "constants": fields,
             "first_of": fields,
+            "first_flag": fields,
             "format": list(Format.model_fields),
             "event_types": None,
             "timestamp": list(TimeForm.model_fields),

@@ -27,6 +27,7 @@ from recsys_pipeline.schemas.landing import (
 from recsys_pipeline.schemas.rules import frame_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date, datetime
 
     from recsys_pipeline.ingestion.mapping import Kind, Mapping
@@ -156,6 +157,8 @@ def _fields(
             constant = mapping.constants[field]
             text = str(constant).lower() if isinstance(constant, bool) else str(constant)
             column = pl.Series([text]).new_from_index(0, source.height)
+        elif field in mapping.first_flag:
+            column = _first_flag(source, mapping.first_flag[field])
         elif field not in located:
             column = pl.Series([None], dtype=pl.String).new_from_index(0, source.height)
         elif field == _TIME[mapping.kind] and given[located[field]].dtype == pl.Datetime:
@@ -171,6 +174,12 @@ def _fields(
     if own in mapping.constants:
         further = merged(columns[mapping.fields.index(own)], own, further)
     return pl.DataFrame(columns).drop(own), further
+
+
+def _first_flag(source: pl.DataFrame, names: Sequence[str]) -> pl.Series:
+    there = [name for name in names if name in source.columns]
+    flags = [pl.when(pl.col(name).str.strip_chars() == "1").then(pl.lit(name)) for name in there]
+    return source.select(pl.coalesce(*flags, pl.lit(None, pl.String)).alias("flag"))["flag"]
 
 
 def _short(column: pl.Series) -> pl.Series:

@@ -41,7 +41,7 @@ WRONG = {
         ["item_id is both in columns and in constants"],
     ),
     "threshold": ('[ratings]\nlike_threshold = "four"\n', ["line 2", "'four'"]),
-    "long delimiter": ('[format]\ndelimiter = "||"\n', ["line 2", "'||'"]),
+    "long delimiter": ('[format]\ndelimiter = "|||||"\n', ["line 2", "'|||||'"]),
 }
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_RECORD_BYTES = 16 << 20
 _DELIMITERS = ",\t;|"
 _ARROW_BLOCK = 1 << 20
+_SEPARATOR = b"\x1f"  # ASCII's own, in place of a delimiter of several characters
 
 Flags = npt.NDArray[np.bool_]
 
@@ -50,7 +51,8 @@ def read_delimited(source: Source, form: Format) -> Iterator[Block]:
     """
     stream = source.open()
     try:
-        lines = LineReader(stream, form.encoding)
+        several = form.delimiter.encode() if form.delimiter and len(form.delimiter) > 1 else None
+        lines = LineReader(stream, form.encoding, (several, _SEPARATOR) if several else None)
         chunk = lines.read()
         while chunk is not None and not (chunk.ends > chunk.starts).any():
             chunk = lines.read()
@@ -58,14 +60,14 @@ def read_delimited(source: Source, form: Format) -> Iterator[Block]:
             raise SourceError(source.name, "has no readable first line", "Check what wrote it")
         first = int(np.flatnonzero(chunk.ends > chunk.starts)[0])
         delimiter = form.delimiter or _sniff(chunk.line(first), source)
-        dialect = _Dialect(delimiter.encode(), form.quote.encode())
+        dialect = _Dialect(_SEPARATOR if several else delimiter.encode(), form.quote.encode())
         if form.columns is not None:
             names = list(form.columns)
             lines.push_back(chunk, first)
         else:
             names, after = _header(chunk, first, dialect, source)
             lines.push_back(chunk, after)
-        parser = _Parser(names, dialect)
+        parser = _Parser(names, dialect, several)
         yield Block(
             pl.DataFrame(schema=dict.fromkeys(names, pl.String)),
             positions_series([]),
@@ -126,7 +128,8 @@ class _Dialect:
 
 
 class _Parser:
-    def __init__(self, names: list[str], dialect: _Dialect) -> None:
+    def __init__(self, names: list[str], dialect: _Dialect, several: bytes | None) -> None:
+        self._several = several
         self._names = names
         self._dialect = dialect
         self._keys = [f"c{i}" for i in range(len(names))]
@@ -153,7 +156,7 @@ class _Parser:
             fields, done = outcome
             plain[index:done] = False
             if fields is None:
-                bad.append((chunk.number(index), chunk.line(index)))
+                bad.append((chunk.number(index), self._as_sent(chunk.line(index))))
             else:
                 extra.append((chunk.number(index), fields))
         plain[used:] = False
@@ -165,6 +168,9 @@ class _Parser:
             order = np.argsort(positions, kind="stable")
             rows, positions = rows[order], positions[order]
         return self._block(rows, positions, unreadable_frame(bad), consumed)
+
+    def _as_sent(self, line: bytes) -> bytes:
+        return line if self._several is None else line.replace(_SEPARATOR, self._several)
 
     def _block(
         self, rows: pl.DataFrame, positions: Iterable[int], unreadable: pl.DataFrame, consumed: int

@@ -147,9 +147,13 @@ class LineReader:
     Args:
         stream: Decompressed bytes.
         encoding: See `TextReader`.
+        swap: What to put in place of what, in every line.
     """
 
-    def __init__(self, stream: ByteStream, encoding: str) -> None:
+    def __init__(
+        self, stream: ByteStream, encoding: str, swap: tuple[bytes, bytes] | None = None
+    ) -> None:
+        self._swap = swap
         self._text = TextReader(stream, encoding)
         self._rest = self._text.read(CHUNK_BYTES)
         self._line = 1
@@ -181,6 +185,8 @@ class LineReader:
         self._line = chunk.number(index)
 
     def _chunk(self, data: bytes, *, last: bool) -> Chunk:
+        if self._swap is not None:
+            data = data.replace(*self._swap)
         chunk = Chunk(data, self._line, last)
         self._line += len(chunk.breaks)
         return chunk
