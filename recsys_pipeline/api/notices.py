@@ -53,8 +53,10 @@ class NoticeSender:
 
     def _run(self) -> None:
         objects = open_store(self._settings.storage_root)
-        while not self._over.is_set():
+        is_last = False
+        while not is_last:
             self._woken.wait()
+            is_last = self._over.is_set()  # then nothing more is landed
             self._over.wait(GATHER_SECONDS)
             self._woken.clear()
             try:
