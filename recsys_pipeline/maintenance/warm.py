@@ -19,6 +19,7 @@ from recsys_pipeline.transforms.item_features import item_features
 from recsys_pipeline.transforms.merge import Merge
 from recsys_pipeline.transforms.samples import training_samples
 from recsys_pipeline.transforms.sampling_config import SamplingConfig
+from recsys_pipeline.transforms.sequences import Sequences
 from recsys_pipeline.transforms.state import State
 from recsys_pipeline.transforms.user_features import user_features
 
@@ -38,6 +39,9 @@ def warm() -> None:
         config = SamplingConfig(1, 1, "uniform", 1.0, INTERACTION_TYPES, "user_item_day")
         training_samples(events, "warm", versions, days, config, SAMPLE_FEATURES, WEIGHTS)
         state = Merge(events).state()
+    sequences = Sequences(2)
+    sequences.open(_events(0))
+    sequences.before(_events(0))
 
 
 def _events(day: int) -> pl.DataFrame:
