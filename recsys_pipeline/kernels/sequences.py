@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys_pipeline.kernels.jit import Ints, kernel
+from recsys_pipeline.kernels.jit import Bytes, Codes, Ints, kernel
 
 
 @kernel
@@ -15,8 +15,8 @@ def sequences_before(
     items: Ints,
     types: Ints,
     kept: Ints,
-    kept_items: Ints,
-    kept_types: Ints,
+    kept_items: Codes,
+    kept_types: Bytes,
     length: int,
 ) -> tuple[Ints, Ints, Ints]:
     """Join what was kept of a user with its events of today, and return the latest of both.

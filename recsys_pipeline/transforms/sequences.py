@@ -7,7 +7,7 @@ first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,8 @@ from recsys_pipeline.settings import INTERACTION_TYPES
 from recsys_pipeline.transforms.id_codes import IdCodes
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from recsys_pipeline.transforms.arrays import Ints
 
 # 0 is padding; a type keeps its number for good
@@ -27,7 +29,7 @@ EVENT = ("user_id", "timestamp", "item_id", "interaction_type")
 class Sequences:
     """Goes through a tenant's days, and knows the last events of each user.
 
-    Memory: `length` items and types for each user that has had an event, and the events of a day.
+    Memory: 5 bytes for each of the `length` events of each user that has had one, and the events of a day.
 
     Args:
         length: Events of a sequence at most.
@@ -38,8 +40,9 @@ class Sequences:
         self._length = length
         self._users = IdCodes()
         self._kept = np.zeros(0, np.int64)
-        self._kept_items = np.zeros(0, np.int64)
-        self._kept_types = np.zeros(0, np.int64)
+        # the large part of memory: 5 bytes an event
+        self._kept_items = np.zeros(0, np.uint32)
+        self._kept_types = np.zeros(0, np.uint8)
         self._open(pl.DataFrame(schema=dict.fromkeys(EVENT, pl.String)))
 
     def open(self, events: pl.DataFrame) -> None:
@@ -133,9 +136,9 @@ class Sequences:
         return listed(items), listed(types)
 
 
-def _grown(values: Ints, size: int) -> Ints:
+def _grown(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     if len(values) >= size:
         return values
-    grown = np.zeros(max(size, 2 * len(values)), np.int64)  # not anew for each day
+    grown = np.zeros(max(size, len(values) * 5 // 4), values.dtype)  # not anew for each day
     grown[: len(values)] = values
     return grown
