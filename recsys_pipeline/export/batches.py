@@ -99,7 +99,8 @@ class _Shards:
     def load(self, place: int) -> Batch:
         """Read a shard in the order of its rows, or of the epoch."""
         file = self._files[place]
-        table = _read(self._release, file, self._columns)
+        table = pq.read_table(pa.BufferReader(self._release.map(file.path)), columns=self._columns)
+        table = table.select(self._columns)
         order = self._reading.order(file.path, file.rows)
         if self._reading.format == "arrow":
             return table if order is None else table.take(pa.array(order))
@@ -233,11 +234,6 @@ def _columns(release: OpenRelease, columns: Sequence[str] | None) -> list[str]:
             f"Use some of {', '.join(known)}",
         )
     return list(columns)
-
-
-def _read(release: OpenRelease, file: ReleasedFile, columns: list[str]) -> pa.Table:
-    with release.open(file.path) as handle:
-        return pq.read_table(handle, columns=columns).select(columns)
 
 
 def _array(column: pa.ChunkedArray, *, nullable: bool) -> npt.NDArray[Any]:

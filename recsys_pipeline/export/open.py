@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
 
 from recsys_pipeline.errors import ReleaseError
 from recsys_pipeline.storage.layout import MANIFEST, release_file
@@ -68,12 +71,19 @@ class OpenRelease:
         """Read the catalogue as of the last day: columns of `Item`, and their indices."""
         return self._table(fold, "catalogue.parquet")
 
-    def open(self, path: str) -> BinaryIO:
-        """Open a file by its path inside the release.
+    def map(self, path: str) -> pa.Buffer:
+        """Map a file into memory, by its path inside the release; one on S3 is downloaded first.
+
+        A buffer, not a file object: Arrow's threads, when a process ends while they still hold one,
+        abort it.
 
         Raises:
             ReleaseError: It is not there.
         """
+        with self._open(path) as handle:
+            return pa.py_buffer(mmap(handle.fileno(), 0, access=ACCESS_READ))
+
+    def _open(self, path: str) -> BinaryIO:
         whole = release_file(self.manifest.content.tenant, self.manifest.release, path)
         handle = self.objects.open(whole)
         if handle is None:
@@ -87,7 +97,7 @@ class OpenRelease:
     def _table(self, fold: str, path: str) -> pl.DataFrame:
         import polars as pl
 
-        with self.open(split_folder(fold, path)) as handle:
+        with self._open(split_folder(fold, path)) as handle:
             return pl.read_parquet(handle)
 
 

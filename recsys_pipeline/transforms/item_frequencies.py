@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 POSITIVES_SCHEMA = {"item_id": pl.String(), "positives": pl.Int64()}
@@ -48,11 +49,12 @@ def item_frequencies(counts: pl.DataFrame, vocabulary: pl.DataFrame) -> pl.DataF
         item as a negative only, or not at all) and `share` = positives / all positives; one row per
         row of the vocabulary, sorted by index.
     """
-    total = counts["positives"].sum()
-    return (
-        vocabulary.select(pl.col("id").alias("item_id"), "index")
+    found = (
+        vocabulary.sort("index")
+        .select(pl.col("id").alias("item_id"), "index")
         .join(counts, on="item_id", how="left", maintain_order="left")
         .with_columns(pl.col("positives").fill_null(0))
-        .with_columns((pl.col("positives") / max(total, 1)).alias("share"))
-        .sort("index")
     )
+    # Polars divides by a scalar as a product with its reciprocal: 3/5 would be 0.6000000000000001
+    total = np.int64(max(counts["positives"].sum(), 1))
+    return found.with_columns(pl.Series("share", found["positives"].to_numpy() / total))
