@@ -51,9 +51,9 @@ def release_inputs(view: View, spec: ReleaseSpec) -> ReleaseInputs:
             f"Set RECSYS_START_DATE={spec.first} or choose a later day",
         )
     run = f"recsys run --from {spec.first} --to {spec.last} --tenant {spec.tenant}"
-    events = view.chains("interactions", spec.last, resolve=False)
-    items = view.chains("items", spec.last, resolve=False)
-    seen = view.effective("interactions", spec.last, resolve=False)
+    events = view.chains("interactions", spec.last)
+    items = view.chains("items", spec.last)
+    seen = view.effective("interactions", spec.last)
     known = {p for p in view.landed("interactions") if spec.first <= p[0] <= spec.last}
     known |= {p for p in view.partitions(SAMPLES) if spec.first <= p[0] <= spec.last}
     found: dict[date, Record] = {}

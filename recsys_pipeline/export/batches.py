@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from recsys_pipeline.export.open import OpenRelease
-    from recsys_pipeline.storage.manifest import ReleasedFile
     from recsys_pipeline.transforms.arrays import Ints
 
 Format = Literal["numpy", "arrow"]
