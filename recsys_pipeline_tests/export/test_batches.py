@@ -81,7 +81,7 @@ def test_arrays_hold_what_the_files_hold_under_dtypes_that_no_value_changes(made
     assert list(map(str, kinds.values())) == ["int64", "float64", "float64", "bool"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     size=st.integers(1, 90),
     workers=st.integers(1, 7),

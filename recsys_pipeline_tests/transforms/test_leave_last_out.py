@@ -35,7 +35,7 @@ def oracle(table: pl.DataFrame) -> list[str]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(rows(), st.integers(1, 4))
 def test_each_users_last_positives_are_held_out_with_their_negatives(listed, parts):
     table = numbered(listed)

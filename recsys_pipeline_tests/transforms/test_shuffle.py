@@ -20,7 +20,7 @@ from recsys_pipeline_tests.transforms.release_rows import frame, numbered, rows
 words = st.lists(st.integers(0, 2**64 - 1), min_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(rows(), st.randoms(use_true_random=False))
 def test_repeats_are_numbered_by_what_else_they_say(listed, rng):
     table = numbered(listed)
@@ -36,7 +36,7 @@ def test_repeats_are_numbered_by_what_else_they_say(listed, rng):
     assert again.select(names).sort(names).equals(table.select(names).sort(names))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows(8), st.sampled_from([0, 7, 2**63 - 1]), st.sampled_from(["train", "fold-1/test"]))
 def test_a_word_is_the_hash_of_what_the_row_says(listed, seed, split):
     table = numbered(listed)

@@ -9,7 +9,7 @@ from recsys_pipeline_tests.transforms.release_rows import frame, rows
 NAMES = ("train", "validation", "test")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(rows(6), min_size=3, max_size=3), st.booleans(), st.booleans(), st.integers(1, 3))
 def test_rows_that_are_too_late_are_found_and_no_others(splits, by_user, ties, parts):
     times = {}
