@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from recsys_pipeline.errors import ReleaseError
-from recsys_pipeline.transforms.stable_hash import fold, hash_strings, start
+from recsys_pipeline.transforms.stable_hash import fold, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
     from recsys_pipeline.export.open import OpenRelease
     from recsys_pipeline.transforms.arrays import Ints
+
+_NOT_A_TIME = -(2**63)  # NumPy's NaT
+_SHARDS = -1
 
 Format = Literal["numpy", "arrow"]
 Arrays: TypeAlias = "dict[str, npt.NDArray[Any]]"
@@ -60,12 +62,12 @@ class Reading:
             if not is_right:
                 raise ReleaseError(name, f"{value} makes no sense", fix)
 
-    def order(self, of: str, count: int) -> Ints | None:
-        """Return the order of an epoch over things that have a name and numbers; None keeps it."""
+    def order(self, shard: int, count: int) -> Ints | None:
+        """Return an epoch's order of a shard's rows, or of the shards (`_SHARDS`); None keeps it."""
         if self.shuffle_seed is None:
             return None
         state = fold(start(self.shuffle_seed), np.array([self.epoch]))
-        state = fold(state, hash_strings(pl.Series([of])))
+        state = fold(state, np.array([shard]))
         return np.argsort(fold(state, np.arange(count)), kind="stable")
 
 
@@ -90,24 +92,25 @@ class _Shards:
         self._reading = reading
         self._columns = _columns(release, reading.columns)
         self._nullable = {c.name for c in release.manifest.content.columns if c.nullable}
-        files = release.shards(split)
-        order = reading.order(split, len(files))
+        files = list(enumerate(release.shards(split)))
+        order = reading.order(_SHARDS, len(files))
         self._files = files if order is None else [files[number] for number in order]
-        self.ends: Ints = np.cumsum([0, *(file.rows for file in self._files)], dtype=np.int64)
+        self.ends: Ints = np.cumsum([0, *(file.rows for _, file in self._files)], dtype=np.int64)
 
     def load(self, place: int) -> Batch:
         """Read a shard in the order of its rows, or of the epoch."""
-        file = self._files[place]
-        table = pq.read_table(pa.BufferReader(self._release.map(file.path)), columns=self._columns)
-        table = table.select(self._columns)
-        order = self._reading.order(file.path, file.rows)
+        number, file = self._files[place]
+        frame = self._release.read(file.path, self._columns)
+        order = self._reading.order(number, file.rows)
+        if order is not None:
+            frame = frame[order]
         if self._reading.format == "arrow":
-            return table if order is None else table.take(pa.array(order))
-        arrays = {
-            name: _array(table.column(name), nullable=name in self._nullable)
+            return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        # a column goes when its array is made
+        return {
+            name: _array(frame.drop_in_place(name), nullable=name in self._nullable)
             for name in self._columns
         }
-        return arrays if order is None else {n: array[order] for n, array in arrays.items()}
 
     def slices(self, begin: int, end: int) -> Iterator[_Slice]:
         """Yield what some rows of the split, at least one, are in its shards."""
@@ -235,18 +238,16 @@ def _columns(release: OpenRelease, columns: Sequence[str] | None) -> list[str]:
     return list(columns)
 
 
-def _array(column: pa.ChunkedArray, *, nullable: bool) -> npt.NDArray[Any]:
+def _array(column: pl.Series, *, nullable: bool) -> npt.NDArray[Any]:
     """Return a column as one array whose dtype does not depend on its values."""
-    kind = column.type
-    if pa.types.is_timestamp(kind):
-        column = column.cast(pa.timestamp("us"))
-    elif nullable and pa.types.is_integer(kind):
-        column = column.cast(pa.float64())
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # of no chunks, or of several
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
-    found: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
-    return found
+    if column.dtype.is_temporal():
+        whole = column.dt.cast_time_unit("us").to_physical().fill_null(_NOT_A_TIME)
+        return whole.to_numpy().view("datetime64[us]")
+    if nullable and column.dtype.is_integer():
+        column = column.cast(pl.Float64)
+    if column.dtype.is_float():
+        column = column.fill_null(float("nan"))
+    return column.to_numpy()
 
 
 def _joined(parts: list[Batch]) -> Batch:

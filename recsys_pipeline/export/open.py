@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
+import polars as pl
 
 from recsys_pipeline.errors import ReleaseError
 from recsys_pipeline.storage.layout import MANIFEST, release_file
@@ -15,10 +14,8 @@ from recsys_pipeline.storage.objects import open_store
 from recsys_pipeline.storage.releases import Releases
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
-    from typing import BinaryIO
-
-    import polars as pl
 
     from recsys_pipeline.storage.manifest import Manifest, ReleasedFile
     from recsys_pipeline.storage.objects import ObjectStore
@@ -71,34 +68,28 @@ class OpenRelease:
         """Read the catalogue as of the last day: columns of `Item`, and their indices."""
         return self._table(fold, "catalogue.parquet")
 
-    def map(self, path: str) -> pa.Buffer:
-        """Map a file into memory, by its path inside the release; one on S3 is downloaded first.
-
-        A buffer, not a file object: Arrow's threads, when a process ends while they still hold one,
-        abort it.
+    def read(self, path: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Read a file by its path inside the release; only some columns, in their order, if given.
 
         Raises:
-            ReleaseError: It is not there.
+            ReleaseError: It is not there, or damaged.
         """
-        with self._open(path) as handle:
-            return pa.py_buffer(mmap(handle.fileno(), 0, access=ACCESS_READ))
-
-    def _open(self, path: str) -> BinaryIO:
-        whole = release_file(self.manifest.content.tenant, self.manifest.release, path)
-        handle = self.objects.open(whole)
-        if handle is None:
+        uri = self.objects.uri(
+            release_file(self.manifest.content.tenant, self.manifest.release, path)
+        )
+        # not by way of a file object: Arrow's threads may abort a process that ends while they hold one
+        file = pl.scan_parquet(uri, glob=False, hive_partitioning=False)
+        try:
+            return (file if columns is None else file.select(columns)).collect()
+        except (OSError, pl.exceptions.PolarsError) as error:
             raise ReleaseError(
-                self.objects.uri(whole),
-                "is not there",
+                uri,
+                f"can't be read ({str(error).splitlines()[0]})",
                 f"See `recsys release verify {self.manifest.release}`",
-            )
-        return handle
+            ) from None
 
     def _table(self, fold: str, path: str) -> pl.DataFrame:
-        import polars as pl
-
-        with self._open(split_folder(fold, path)) as handle:
-            return pl.read_parquet(handle)
+        return self.read(split_folder(fold, path))
 
 
 def open_release(where: str | Path, root: str | None = None) -> OpenRelease:
