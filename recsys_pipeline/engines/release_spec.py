@@ -79,6 +79,8 @@ class ReleaseSpec:
         ):
             if value < least:
                 raise SettingsError(name, f"{value} is too small", f"Give at least {least}")
+        if self.seed is not None and self.seed >= 2**63:
+            raise SettingsError("--seed", f"{self.seed} is too large", "Give less than 2**63")
         if self.extend and self.split == "rolling":
             raise SettingsError(
                 "--extend",

@@ -27,6 +27,18 @@ INDEX_COLUMNS = {
     "brands": "brand_index",
 }
 COLD_COLUMNS = {"users": "cold_user", "items": "cold_item"}
+# what a release adds to the columns of training samples
+ADDED = {
+    **{
+        column: (
+            "Int64",
+            f"Index of `{VOCABULARIES[name]}` in `vocabularies/{name}.parquet`; 0: null, 1: not in it.",
+        )
+        for name, column in INDEX_COLUMNS.items()
+    },
+    "cold_user": ("Boolean", "The user has no positive in train."),
+    "cold_item": ("Boolean", "The item has no positive in train."),
+}
 
 _OWN = (
     "user_id", "item_id", "label", "timestamp", "negative_source", "sampling_probability",

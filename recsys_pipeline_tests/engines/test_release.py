@@ -180,6 +180,9 @@ def test_the_manifest_says_what_the_files_hold(root):
     assert [(c.name, c.dtype) for c in content.columns] == [
         (name, str(dtype)) for name, dtype in train.schema.items()
     ]
+    from recsys_pipeline.schemas.releases import ADDED
+
+    assert set(train.columns) - set(samples_of(root).columns) == set(ADDED)
     nulls = {name for name in train.columns if train[name].null_count()}
     assert nulls <= {c.name for c in content.columns if c.nullable}
     view = view_of(settings_for(root))
@@ -363,6 +366,7 @@ def test_windows_and_splits_that_make_no_sense_are_named(root):
         ({"test_days": -1}, "--test-days"),
         ({"shard_rows": 0}, "--shard-rows"),
         ({"seed": -1}, "--seed"),
+        ({"seed": 2**63}, "--seed"),
     ):
         with pytest.raises(SettingsError, match=culprit):
             release(root, **changes)
