@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.markup import escape
 
-from recsys_pipeline.cli.console import out, print_json, table
+from recsys_pipeline.cli.console import err, out, print_json, table
 from recsys_pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ def list_(
     """
     from recsys_pipeline.tenants import check_name
 
-    found = _releases().all(check_name(tenant) if tenant else None)
+    found, damaged = _releases().judged(check_name(tenant) if tenant else None)
+    for error in damaged:
+        err.print(f"[red]damaged[/red] {escape(str(error))}", soft_wrap=True)
     if json:
         print_json([_summary(manifest) for manifest in found])
         return

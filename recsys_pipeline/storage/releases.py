@@ -54,14 +54,20 @@ class Releases:
         self.objects = objects
 
     def all(self, tenant: str | None = None) -> list[Manifest]:
-        """Return the manifests of all releases, or of a tenant's, latest first."""
-        prefix = releases_prefix(tenant) if tenant else RELEASES
-        found = [
-            self._read(path)
-            for path in self.objects.list(prefix)
-            if (where := release_of(path)) and where[2] == MANIFEST
-        ]
-        return sorted(found, key=lambda m: (m.made.at, m.release), reverse=True)
+        """Return the manifests of all releases, or of a tenant's, latest first; no damaged ones."""
+        return self.judged(tenant)[0]
+
+    def judged(self, tenant: str | None = None) -> tuple[list[Manifest], list[ReleaseError]]:
+        """Return the manifests of all releases, or of a tenant's, latest first, and those damaged."""
+        good: list[Manifest] = []
+        damaged: list[ReleaseError] = []
+        for path in self.objects.list(releases_prefix(tenant) if tenant else RELEASES):
+            if (where := release_of(path)) and where[2] == MANIFEST:
+                try:
+                    good.append(self._read(path))
+                except ReleaseError as error:
+                    damaged.append(error)
+        return sorted(good, key=lambda m: (m.made.at, m.release), reverse=True), damaged
 
     def get(self, name: str, tenant: str | None = None) -> Manifest:
         """Return the manifest of a release.
@@ -90,16 +96,8 @@ class Releases:
         )
 
     def find(self, tenant: str, recipe: str) -> Manifest | None:
-        """Return a tenant's release that was made by a recipe; damaged manifests are passed over."""
-        for path in self.objects.list(releases_prefix(tenant)):
-            if (where := release_of(path)) and where[2] == MANIFEST:
-                try:
-                    found = self._read(path)
-                except ReleaseError:
-                    continue
-                if found.made.recipe == recipe:
-                    return found
-        return None
+        """Return a tenant's release that was made by a recipe."""
+        return next((m for m in self.all(tenant) if m.made.recipe == recipe), None)
 
     def publish(self, manifest: Manifest, files: Mapping[str, Path]) -> tuple[Manifest, bool]:
         """Put a release in its place, unless it is there.

@@ -129,6 +129,9 @@ def test_a_manifest_that_was_changed_is_no_manifest(tmp_path):
     objects.write(path, json.dumps(document).encode())
     with pytest.raises(ReleaseError, match="was changed"):
         Releases(objects).get(manifest.release)
+    good, (error,) = Releases(objects).judged()
+    assert (good, error.culprit) == ([], path)
+    assert release(root, seed=5).is_new  # it stops no other release
     objects.write(path, b"{}")
     with pytest.raises(ReleaseError, match="no manifest"):
         Releases(objects).get(manifest.release)
