@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from recsys_pipeline.assets.dataset import DATASET_ASSETS
 from recsys_pipeline.assets.features import FEATURE_ASSETS
 from recsys_pipeline.assets.raw import RAW
 from recsys_pipeline.assets.sources import SOURCES
@@ -13,6 +14,7 @@ from recsys_pipeline.checks.arrivals import ARRIVAL_CHECKS
 from recsys_pipeline.checks.contract import CONTRACT_CHECKS
 from recsys_pipeline.checks.leakage import LEAKAGE_CHECKS
 from recsys_pipeline.checks.quarantine import QUARANTINE_CHECKS
+from recsys_pipeline.checks.release import RELEASE_CHECKS
 from recsys_pipeline.io_manager import ParquetIOManager
 from recsys_pipeline.jobs import daily_pipeline
 from recsys_pipeline.landing_job import kafka_landing
@@ -25,8 +27,21 @@ from recsys_pipeline.sensors.notices import notices_sensor
 pipeline = Pipeline()
 
 defs = dg.Definitions(
-    assets=[*SOURCES, *RAW, *VALIDATED_ASSETS, *FEATURE_ASSETS, *TRAINING_ASSETS],
-    asset_checks=[*CONTRACT_CHECKS, *QUARANTINE_CHECKS, *ARRIVAL_CHECKS, *LEAKAGE_CHECKS],
+    assets=[
+        *SOURCES,
+        *RAW,
+        *VALIDATED_ASSETS,
+        *FEATURE_ASSETS,
+        *TRAINING_ASSETS,
+        *DATASET_ASSETS,
+    ],
+    asset_checks=[
+        *CONTRACT_CHECKS,
+        *QUARANTINE_CHECKS,
+        *ARRIVAL_CHECKS,
+        *LEAKAGE_CHECKS,
+        *RELEASE_CHECKS,
+    ],
     jobs=[daily_pipeline, kafka_landing],
     schedules=[daily_schedule],
     sensors=[kafka_sensor, landing_sensor, notices_sensor],

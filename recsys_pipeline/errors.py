@@ -70,5 +70,9 @@ class StaleInputError(StorageError):
     """A publication was refused because a newer one is already published. Run it again."""
 
 
+class ReleaseError(RecsysError):
+    """A release can't be made of what is published, isn't there, or isn't what its manifest says."""
+
+
 class ContractError(RecsysError):
     """Rows of our own making break a contract: a bug, nothing was published."""

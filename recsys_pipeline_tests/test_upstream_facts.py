@@ -50,6 +50,11 @@ def test_polars_writes_the_same_bytes_twice(tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
+def test_polars_divides_by_a_scalar_as_a_product_with_its_reciprocal():
+    quotient = pl.DataFrame({"x": [3, 2]}).select(pl.col("x") / 5)["x"][0]
+    assert quotient != 3 / 5  # so shares are divided in NumPy
+
+
 def test_delta_refuses_a_second_commit_of_an_app_transaction_through_an_older_table(tmp_path):
     schema = pa.schema([("x", pa.int64())])
     DeltaTable.create(tmp_path, schema=Schema.from_arrow(schema))

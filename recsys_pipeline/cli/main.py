@@ -19,6 +19,7 @@ from recsys_pipeline.cli import (
     keys,
     produce,
     quarantine,
+    release,
     run,
     serve,
     status,
@@ -27,7 +28,7 @@ from recsys_pipeline.errors import RecsysError
 
 # as they are used, one after the other; typer alone would list groups after commands
 ORDER = (
-    *("generate", "ingest", "produce", "kafka", "run", "status"),
+    *("generate", "ingest", "produce", "kafka", "run", "status", "release"),
     *("batches", "quarantine", "serve", "keys", "doctor"),
 )
 
@@ -41,7 +42,7 @@ class _InOrder(TyperGroup):
 app = typer.Typer(
     cls=_InOrder,
     name="recsys",
-    help="Events in, training samples out: generate, ingest and run the pipeline.",
+    help="Events in, training samples out: generate, ingest, run the pipeline, make releases.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -53,6 +54,7 @@ app.add_typer(kafka.app, name="kafka")
 app.add_typer(batches.app, name="batches")
 app.command("run")(run.run)
 app.command("status")(status.status)
+app.add_typer(release.app, name="release")
 app.add_typer(quarantine.app, name="quarantine")
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")

@@ -24,6 +24,7 @@ CODE_VERSIONS = {
     "user_features": "1",
     "item_features": "1",
     "training_samples": "1",
+    "training_dataset": "1",
 }
 
 

@@ -322,14 +322,15 @@ def _draw(view: View, states: States, todo: Mapping[Partition, str]) -> dict[Par
                     frame, todo[day, tenant], _sample_counts(frame, drawn.shortfall.get(day, 0))
                 )
             del events  # as above
-    nothing = pl.DataFrame(schema=_sample_schema(columns))
+    nothing = pl.DataFrame(schema=sample_schema(columns))
     return {
         p: found.get(p) or Content(nothing, inputs, _sample_counts(nothing, 0))
         for p, inputs in todo.items()
     }
 
 
-def _sample_schema(columns: Sequence[str]) -> dict[str, pl.DataType]:
+def sample_schema(columns: Sequence[str]) -> dict[str, pl.DataType]:
+    """Return the columns of training samples with some feature columns, and their dtypes."""
     schema = frame_schema(TrainingSample)
     return {name: schema[name] for name in (*SAMPLE_KEYS, *columns)}
 

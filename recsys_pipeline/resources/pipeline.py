@@ -8,7 +8,7 @@ from pydantic import Field
 
 from recsys_pipeline.engines.view import View
 from recsys_pipeline.settings import get_settings
-from recsys_pipeline.storage.objects import open_store
+from recsys_pipeline.storage.objects import ObjectStore, open_store
 from recsys_pipeline.storage.parquet_store import ParquetStore
 from recsys_pipeline.storage.records import Pin
 
@@ -60,3 +60,8 @@ def open_view(pin: Pin | None = None, tenants: list[str] | None = None) -> View:
     """Return a view of the configured storage root."""
     settings = get_settings()
     return View(settings, ParquetStore(open_store(settings.storage_root)), pin, tenants)
+
+
+def open_store_of_settings() -> ObjectStore:
+    """Return the store of the configured root."""
+    return open_store(get_settings().storage_root)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recsys_pipeline.schemas.landing import PROBLEM_WORDS
+from recsys_pipeline.schemas.releases import ADDED
 from recsys_pipeline.schemas.rules import rules
 from recsys_pipeline.schemas.tables import CONTRACTS
 
@@ -45,6 +46,16 @@ def contracts_page() -> str:
             meaning = _escaped(column.description or "")
             lines.append(f"| `{name}` | {_type(column.dtype.type)} | {null} | {told} | {meaning} |")
         parts.append("\n".join(lines) + "\n")
+    released = [
+        "## training_dataset",
+        "",
+        "The shards of a release have the columns of `training_samples` without `date` and `tenant`, and:",
+        "",
+        "| column | type | null | meaning |",
+        "|---|---|---|---|",
+        *(f"| `{name}` | {dtype} | no | {meaning} |" for name, (dtype, meaning) in ADDED.items()),
+    ]
+    parts.append("\n".join(released) + "\n")
     reader = ["## What a reader reports in `problem`", "", "| code | rule |", "|---|---|"]
     reader += [f"| `{code}` | {words} |" for code, words in PROBLEM_WORDS.items()]
     parts.append("\n".join(reader) + "\n")

@@ -86,3 +86,29 @@ def state_of(path: str) -> tuple[date, str] | None:
     """Return day and content hash of a state's path, or None for any other path."""
     found = _STATE_FILE.fullmatch(path)
     return (date.fromisoformat(found[1]), found[2]) if found else None
+
+
+RELEASES = "training_dataset/"
+_RELEASE_FILE = re.compile(r"training_dataset/tenant=([a-z][a-z0-9_-]*)/release=([0-9a-f]+)/(.+)")
+MANIFEST = "manifest.json"
+
+
+def releases_prefix(tenant: str) -> str:
+    """Return the folder of a tenant's releases."""
+    return f"{RELEASES}tenant={check_name(tenant)}/"
+
+
+def release_file(tenant: str, release: str, path: str) -> str:
+    """Return the path of a file of a release, given its path inside it."""
+    return f"{releases_prefix(tenant)}release={release}/{path}"
+
+
+def release_of(path: str) -> tuple[str, str, str] | None:
+    """Return tenant, release and path inside it of a release's file, or None for any other path."""
+    found = _RELEASE_FILE.fullmatch(path)
+    return (found[1], found[2], found[3]) if found else None
+
+
+def shard_file(split: str, number: int) -> str:
+    """Return the path, inside a release, of a shard of a split (folder of its fold included)."""
+    return f"{split}/part-{number:05d}.parquet"

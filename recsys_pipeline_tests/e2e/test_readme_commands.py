@@ -155,6 +155,7 @@ def test_the_readme_has_the_commands_of_each_tool():
         "recsys status", "recsys batches", "recsys quarantine", "recsys doctor",
         "dagster asset materialize", "--partition-range", "dagster job backfill", "dg check defs",
         "dg list defs", "dg launch", "recsys produce", "recsys kafka", "make serve", "recsys keys",
+        "recsys release", "iter_batches",
     ):  # fmt: skip
         assert needed in text
 
