@@ -1,4 +1,4 @@
-"""The jobs: everything for some days, from landing to training samples."""
+"""The jobs: everything for some days, from landing to training samples; and a release."""
 
 from __future__ import annotations
 
@@ -10,4 +10,10 @@ daily_pipeline = dg.define_asset_job(
     selection=dg.AssetSelection.groups("raw", "validated", "features", "training")
     - dg.AssetSelection.assets("training_dataset"),
     description="Landed events to training samples, for the days of the run and all tenants.",
+)
+
+release_job = dg.define_asset_job(
+    "release_job",
+    selection=dg.AssetSelection.assets("training_dataset"),
+    description="A release of the tenant and days that the run's config names.",
 )

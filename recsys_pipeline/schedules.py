@@ -1,4 +1,4 @@
-"""The daily schedule: the last complete UTC day, and every earlier day that has gone stale."""
+"""The schedules: the last complete UTC day and earlier days gone stale; and releases."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -6,7 +6,8 @@ from datetime import timedelta
 import dagster as dg
 
 from recsys_pipeline.engines.pending import pending_days
-from recsys_pipeline.jobs import daily_pipeline
+from recsys_pipeline.engines.steps import SAMPLES
+from recsys_pipeline.jobs import daily_pipeline, release_job
 from recsys_pipeline.kafka.config import is_configured
 from recsys_pipeline.partitions import BRIDGE_DAYS, RANGE_END, RANGE_START, contiguous
 from recsys_pipeline.settings import get_settings
@@ -40,4 +41,44 @@ def daily_schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequ
         yield dg.RunRequest(
             run_key=f"{yesterday}:{first}:{last}",
             tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()},
+        )
+
+
+@dg.schedule(
+    job=release_job,
+    cron_schedule=_settings.release_cron,
+    execution_timezone="UTC",
+    description=(
+        "Makes a release of each tenant with training samples, of the last RECSYS_RELEASE_DAYS complete "
+        "days. A release whose checks fail, or that has a stale or missing day, is not published: its "
+        "run fails and says why."
+    ),
+)
+def release_schedule(
+    context: dg.ScheduleEvaluationContext,
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Request one run for each tenant."""
+    from recsys_pipeline.resources.pipeline import open_view
+
+    last = context.scheduled_execution_time.date() - timedelta(days=1)
+    first = max(last - timedelta(days=_settings.release_days - 1), _settings.start_date)
+    tenants = sorted(
+        {tenant for day, tenant in open_view().partitions(SAMPLES) if first <= day <= last}
+    )
+    if _settings.release_tenants is not None:
+        tenants = [tenant for tenant in tenants if tenant in _settings.release_tenants]
+    if not tenants:
+        yield dg.SkipReason(f"No tenant of a release has training samples from {first} to {last}")
+    for tenant in tenants:
+        config = {
+            "tenant": tenant,
+            "from": first.isoformat(),
+            "to": last.isoformat(),
+            "validation_days": _settings.release_validation_days,
+            "test_days": _settings.release_test_days,
+        }
+        yield dg.RunRequest(
+            run_key=f"{tenant}:{last}",
+            run_config={"ops": {"training_dataset": {"config": config}}},
+            tags={"tenant": tenant},
         )

@@ -180,6 +180,27 @@ class Settings(BaseSettings):
         description="Start the daily schedule with the code location, as Kafka's being set does.",
     )
 
+    release_cron: str = Field(
+        "0 4 * * 1",
+        description="When `release_schedule` makes releases (cron, UTC): Mondays at 4 by default.",
+    )
+    release_days: int = Field(
+        90, ge=1, description="Days of a scheduled release, up to the last complete one."
+    )
+    release_validation_days: int = Field(
+        7, ge=0, description="Days of validation of a scheduled release."
+    )
+    release_test_days: int = Field(7, ge=0, description="Days of test of a scheduled release.")
+    release_tenants: tuple[str, ...] | None = Field(
+        None, description="Tenants of scheduled releases (JSON list); unset means all."
+    )
+    release_webhook_url: str | None = Field(
+        None, description="Address that is called (POST) when a release is published."
+    )
+    release_webhook_secret: SecretStr | None = Field(
+        None, description="Secret that signs the calls (HMAC-SHA256, standardwebhooks.com)."
+    )
+
     kafka_bootstrap_servers: str | None = Field(
         None, description="Kafka brokers; unset means that no Kafka is used."
     )

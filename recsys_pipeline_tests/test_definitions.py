@@ -93,6 +93,30 @@ def test_the_schedule_requests_yesterday_and_stale_days(use_root, tmp_path):
     ]
 
 
+def test_the_release_schedule_requests_one_of_each_tenant_with_samples(tmp_path, use_root):
+    from datetime import UTC, datetime
+
+    from recsys_pipeline.schedules import release_schedule
+    from recsys_pipeline_tests.releases import small_root
+
+    use_root(small_root(tmp_path))
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_schedule_context(
+            instance, scheduled_execution_time=datetime(2025, 1, 13, 4, tzinfo=UTC)
+        )
+        requests = release_schedule.evaluate_tick(context).run_requests
+        late = dg.build_schedule_context(
+            instance, scheduled_execution_time=datetime(2026, 1, 5, 4, tzinfo=UTC)
+        )
+        skipped = release_schedule.evaluate_tick(late)
+    configs = [r.run_config["ops"]["training_dataset"]["config"] for r in requests]
+    assert {config["tenant"] for config in configs} == {r.tags["tenant"] for r in requests}
+    assert "acme" in {config["tenant"] for config in configs}
+    assert {(config["from"], config["to"]) for config in configs} == {("2025-01-01", "2025-01-12")}
+    assert skipped.run_requests == []
+    assert "No tenant" in skipped.skip_message
+
+
 def test_the_contract_type_judges_lazy_frames():
     from recsys_pipeline.contract_metadata import contract_type
     from recsys_pipeline.schemas.interactions import Interaction

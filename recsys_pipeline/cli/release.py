@@ -115,6 +115,8 @@ def make(  # noqa: PLR0917  # options, none of them by position
     _print_rows(made.manifest)
     for warning in made.manifest.content.warnings:
         out.print(f"[yellow]![/yellow] {escape(warning)}", soft_wrap=True)
+    for words in made.untold:
+        err.print(f"[yellow]note:[/yellow] not everybody was told: {escape(words)}", soft_wrap=True)
     if not made.is_new:
         out.print("It was there already: the same inputs, settings and seed give the same release.")
     out.print(f"Release {made.manifest.release}: {escape(made.uri)}", soft_wrap=True)

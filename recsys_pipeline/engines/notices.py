@@ -16,11 +16,12 @@ import orjson
 
 from recsys_pipeline.engines.batch_notices import landed_notice
 from recsys_pipeline.engines.publication_notices import Publications, publication_topics
+from recsys_pipeline.engines.release_notices import released_notice
 from recsys_pipeline.errors import KafkaError
 from recsys_pipeline.kafka.config import is_configured
 from recsys_pipeline.kafka.reader import RangeReader
 from recsys_pipeline.kafka.topics import topic_state
-from recsys_pipeline.storage.layout import BATCHES, NOTICES, NOTICES_SENDING
+from recsys_pipeline.storage.layout import BATCHES, NOTICES, NOTICES_SENDING, RELEASED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # a publication takes seconds: what is owed for longer was never published, or was replaced
 ABANDONED_SECONDS = 3600.0
+RELEASE_ABANDONED_SECONDS = 24 * 3600.0  # its files are put in place after it is noted
 AT_ONCE = 1000
 # a run does not wait long for a broker that is down
 ANSWER_SECONDS = 5.0
@@ -52,7 +54,7 @@ class _Owed:
 
 
 def send_notices(settings: Settings, objects: ObjectStore) -> int:
-    """Send what is owed of publications that are in place and batches that have landed.
+    """Send what is owed of publications and releases in place and of batches that have landed.
 
     Args:
         settings: Brokers and topics.
@@ -83,20 +85,26 @@ def send_notices(settings: Settings, objects: ObjectStore) -> int:
 def _owed(settings: Settings, objects: ObjectStore, paths: Collection[str]) -> list[_Owed]:
     """Return the notices of what is in place; forget those of what never will be."""
     publications = Publications(objects)
-    topic_of = publication_topics(settings) | {BATCHES: settings.kafka_batches_topic}
+    topic_of = publication_topics(settings) | {
+        BATCHES: settings.kafka_batches_topic,
+        RELEASED: settings.kafka_training_topic,
+    }
     found: list[_Owed] = []
     for path in paths:
         about, day, tenant, name = path.removeprefix(NOTICES).split("/")
         name = name.removesuffix(".json")
         body = json.loads(objects.read(path) or b"{}")
-        message = (
-            landed_notice(settings, tenant, name.partition(".")[0])
-            if about == BATCHES
-            else publications.notice(about, day, tenant, name, body.get("id", path))
-        )
+        if about == BATCHES:
+            message = landed_notice(settings, tenant, name.partition(".")[0])
+        elif about == RELEASED:
+            message = released_notice(objects, tenant, name.partition(".")[0])
+        else:
+            message = publications.notice(about, day, tenant, name, body.get("id", path))
         if message is not None:
             found.append(_Owed(path, topic_of[about], message))
-        elif time.time() - body.get("at", 0.0) > ABANDONED_SECONDS:
+        elif time.time() - body.get("at", 0.0) > (
+            RELEASE_ABANDONED_SECONDS if about == RELEASED else ABANDONED_SECONDS
+        ):
             objects.delete(path)
     return found
 

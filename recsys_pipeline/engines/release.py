@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from recsys_pipeline.engines.effective import CODE_VERSIONS, digest
+from recsys_pipeline.engines.notices import send_notices
 from recsys_pipeline.engines.release_fold import Files, FoldMaker
 from recsys_pipeline.engines.release_inputs import release_inputs
+from recsys_pipeline.engines.release_notices import ReleaseOutbox
 from recsys_pipeline.engines.release_spec import LEAKAGE_WARNING
 from recsys_pipeline.engines.steps import SAMPLES, sample_columns, sampling_config
 from recsys_pipeline.engines.view import VALIDATED
+from recsys_pipeline.engines.webhooks import check_webhook, send_webhooks
 from recsys_pipeline.engines.workspace import Workspace
-from recsys_pipeline.errors import ReleaseError
+from recsys_pipeline.errors import RecsysError, ReleaseError
 from recsys_pipeline.schemas.releases import VOCABULARIES, never_null, released_schema
 from recsys_pipeline.storage.layout import release_file
 from recsys_pipeline.storage.manifest import Column, Content, InputDay, Making, Manifest
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
     from recsys_pipeline.engines.release_inputs import ReleaseInputs
     from recsys_pipeline.engines.release_spec import ReleaseSpec
     from recsys_pipeline.engines.view import View
+    from recsys_pipeline.settings import Settings
     from recsys_pipeline.storage.manifest import CheckResult, FoldRows
+    from recsys_pipeline.storage.objects import ObjectStore
 
 RELEASE = "training_dataset"
 # what bytes depend on, besides our code
@@ -44,11 +49,13 @@ class Released:
         manifest: Its manifest.
         is_new: False when it was there before.
         uri: The address of its folder.
+        untold: Why somebody who is to be told of it could not be; `notices_sensor` tries again.
     """
 
     manifest: Manifest
     is_new: bool
     uri: str
+    untold: tuple[str, ...] = ()
 
 
 def make_release(view: View, spec: ReleaseSpec) -> Released:
@@ -59,12 +66,13 @@ def make_release(view: View, spec: ReleaseSpec) -> Released:
         spec: What the release is to be.
 
     Raises:
-        SettingsError: The options contradict one another, or the window.
+        SettingsError: The options contradict one another, or the window; or the webhook's do.
         ReleaseError: A day is stale, missing or held; the release to extend is not there.
         StaleInputError: Another run has published a day while it was read.
         ContractError: A check has failed; nothing was published.
     """
     spec.check()
+    check_webhook(view.settings)
     releases = Releases(view.store.objects)
     parent = releases.get(spec.extend, spec.tenant) if spec.extend else None
     inputs = release_inputs(view, spec)
@@ -83,8 +91,24 @@ def make_release(view: View, spec: ReleaseSpec) -> Released:
             landing={"interactions": view.pin.interactions, "items": view.pin.items},
         )
         manifest = Manifest(release=content.id, content=content, made=made)
+        outbox = ReleaseOutbox(view.settings, releases.objects)
+        outbox.owe(spec.tenant, manifest.release)
         manifest, is_new = releases.publish(manifest, files.local)
-    return _released(releases, manifest, is_new=is_new)
+        if not is_new:
+            outbox.drop(spec.tenant, manifest.release)
+    untold = _tell(view.settings, releases.objects)
+    return replace(_released(releases, manifest, is_new=is_new), untold=untold)
+
+
+def _tell(settings: Settings, objects: ObjectStore) -> tuple[str, ...]:
+    """Send notices and call the webhook; return what went wrong."""
+    untold = []
+    for send in (send_notices, send_webhooks):
+        try:
+            send(settings, objects)
+        except RecsysError as error:
+            untold.append(str(error))
+    return tuple(untold)
 
 
 def _released(releases: Releases, manifest: Manifest, *, is_new: bool) -> Released:

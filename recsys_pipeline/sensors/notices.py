@@ -1,32 +1,46 @@
-"""The backstop of notices: sends what a run could not, because a broker was down or it crashed."""
+"""The backstop of notices: sends what a run could not, because a receiver was down or it crashed."""
 
 import dagster as dg
 
 from recsys_pipeline.engines.notices import send_notices
+from recsys_pipeline.engines.webhooks import send_webhooks
 from recsys_pipeline.errors import RecsysError
 from recsys_pipeline.kafka.config import is_configured
-from recsys_pipeline.sensors.default_status import DEFAULT_STATUS
 from recsys_pipeline.settings import get_settings
 from recsys_pipeline.storage.objects import open_store
 
 INTERVAL_SECONDS = 30
 
+_settings = get_settings()
+
 
 @dg.sensor(
     minimum_interval_seconds=INTERVAL_SECONDS,
-    default_status=DEFAULT_STATUS,
+    default_status=(
+        dg.DefaultSensorStatus.RUNNING
+        if is_configured(_settings) or _settings.release_webhook_url
+        else dg.DefaultSensorStatus.STOPPED
+    ),
     description=(
-        "Sends the notices of published features and samples that their own run has not sent. "
-        "Requests no run."
+        "Sends the notices of published features, samples, releases and uploads, and makes the calls of "
+        "the webhook, that were not sent by who owes them. Requests no run."
     ),
 )
 def notices_sensor() -> dg.SkipReason:
     """Send what is owed."""
     settings = get_settings()
-    if not is_configured(settings):
-        return dg.SkipReason("RECSYS_KAFKA_BOOTSTRAP_SERVERS is not set: nobody is told")
-    try:
-        sent = send_notices(settings, open_store(settings.storage_root))
-    except RecsysError as error:
-        return dg.SkipReason(f"Notices stay owed: {error}")
-    return dg.SkipReason(f"{sent} notices sent" if sent else "No notice is owed")
+    if not is_configured(settings) and not settings.release_webhook_url:
+        return dg.SkipReason(
+            "Nobody is to be told: neither RECSYS_KAFKA_BOOTSTRAP_SERVERS nor "
+            "RECSYS_RELEASE_WEBHOOK_URL is set"
+        )
+    objects = open_store(settings.storage_root)
+    sent = 0
+    failed: list[str] = []
+    for send in (send_notices, send_webhooks):
+        try:
+            sent += send(settings, objects)
+        except RecsysError as error:
+            failed.append(str(error))
+    told = f"{sent} notices sent" if sent else "No notice is owed" if not failed else ""
+    return dg.SkipReason(" ".join([told, *(f"Owed still: {words}" for words in failed)]).strip())

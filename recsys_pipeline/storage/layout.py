@@ -68,6 +68,20 @@ def batch_notice_file(kind: str, tenant: str, batch_id: str, token: str) -> str:
     return f"{NOTICES}{BATCHES}/{kind}/{check_name(tenant)}/{batch_id}.{token}.json"
 
 
+RELEASED = "releases"
+WEBHOOKS = f"{META}/webhooks/"
+
+
+def release_notice_file(tenant: str, release: str, token: str) -> str:
+    """Return the path of the notice that is owed of a release; `token` is who owes it."""
+    return f"{NOTICES}{RELEASED}/all/{check_name(tenant)}/{release}.{token}.json"
+
+
+def webhook_file(tenant: str, release: str, token: str) -> str:
+    """Return the path of the call that is owed of a release; `token` is who owes it."""
+    return f"{WEBHOOKS}{check_name(tenant)}/{release}.{token}.json"
+
+
 STATES = f"{META}/state/"
 _STATE_FILE = re.compile(r"_meta/state/[^/]+/(\d{4}-\d\d-\d\d)-([0-9a-f]+)\.arrow")
 

@@ -9,11 +9,13 @@ from confluent_kafka import Consumer, TopicPartition
 
 from recsys_pipeline.engines import notices
 from recsys_pipeline.engines.notices import send_notices
+from recsys_pipeline.engines.release import make_release
+from recsys_pipeline.engines.release_spec import ReleaseSpec
 from recsys_pipeline.errors import KafkaError
 from recsys_pipeline.storage.layout import NOTICES, data_file
 from recsys_pipeline.storage.objects import open_store
 from recsys_pipeline_tests.kafka.conftest import _up_again, mock_broker, topic  # noqa: F401
-from recsys_pipeline_tests.landed import START, event, land, run_days, settings_for
+from recsys_pipeline_tests.landed import START, event, land, run_days, settings_for, view_of
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def publish(settings, batch="a", day=0, tenant="acme"):
     run_days(settings, [START.replace(day=1 + day)])
 
 
-def announced(settings, name=None):
+def announced(settings, name=None, *order):
     """Return every notice of a topic."""
     topics = [name] if name else [settings.kafka_features_topic, settings.kafka_training_topic]
     consumer = Consumer(
@@ -61,7 +63,8 @@ def announced(settings, name=None):
                 ]
             found += map(json.loads, values)
     consumer.close()
-    return sorted(found, key=lambda one: (one["asset"], one["partition"], one["tenant"]))
+    order = order or ("asset", "partition", "tenant")
+    return sorted(found, key=lambda one: tuple(one[name] for name in order))
 
 
 def owed(settings):
@@ -89,6 +92,23 @@ def test_each_publication_is_announced_once(settings):
     publish(settings, "b", day=1)
     assert send(settings) == 3
     assert len(announced(settings)) == 6
+
+
+def test_a_release_is_announced_once_beside_the_samples(settings, tmp_path):
+    days = range(4)
+    for day in days:
+        publish(settings, f"b{day}", day=day)
+    send(settings)
+    spec = ReleaseSpec("acme", START, START.replace(day=4), validation_days=1, test_days=1)
+    made = make_release(view_of(settings, ["acme"]), spec)
+    assert made.untold == ()
+    assert not make_release(view_of(settings, ["acme"]), spec).is_new
+    assert send(settings) == 0
+    training = announced(settings, settings.kafka_training_topic, "asset")
+    (told,) = [one for one in training if one["asset"] == "training_dataset"]
+    assert told["release"] == made.manifest.release
+    assert told["path"] == made.uri
+    assert told["rows"] == made.manifest.rows()
 
 
 def test_nothing_is_owed_without_kafka(tmp_path):
