@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recsys_pipeline.transforms.arrays import Flags, Floats, Ints
     from recsys_pipeline.transforms.event_pass import EventPass, Members
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
+    from recsys_pipeline.transforms.stable_hash import Words
 
 _PART = 100_000
 _EXACT = np.uint64(0x6578616374)  # sets the exact path's hashes apart from the proposals'
@@ -200,14 +201,18 @@ class _Pool:
         codes: Item codes of the candidates.
         place: Place among them of every item code, or -1.
         weights: Weight of each; empty when all are equal.
+        table: Their alias table.
     """
 
     codes: Ints
     place: Ints
     weights: Ints
+    table: Words
 
     @classmethod
     def of(cls, state: ItemState, day: int, config: SamplingConfig) -> _Pool:
+        from recsys_pipeline.kernels.sampling import alias_table
+
         candidates = state.candidates(day)
         codes = np.flatnonzero(candidates)
         place = np.full(len(candidates), -1, np.int64)
@@ -217,7 +222,7 @@ class _Pool:
             if config.strategy == "popularity"
             else np.empty(0, np.int64)
         )
-        return cls(codes, place, weights)
+        return cls(codes, place, weights, alias_table(weights))
 
 
 def _draw(
@@ -267,6 +272,7 @@ def _draw(
         *banned,
         items.hashes[pool.codes],
         pool.weights,
+        pool.table,
         ROUNDS,
     )
     positive, item, of_all, of_left = drawn_negatives(
