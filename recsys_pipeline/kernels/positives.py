@@ -17,7 +17,7 @@ def positive_events(
     eligible: Flags,
     wanted: Flags,
     once: bool,  # noqa: FBT001  # kernels take no keywords
-) -> Ints:
+) -> tuple[Ints, Ints]:
     """Return the events that are positives, by day, user, time, item.
 
     Args:
@@ -29,6 +29,9 @@ def positive_events(
         eligible: Whether an event is of a positive type.
         wanted: Whether the positives of a day are wanted.
         once: Whether a user and an item make one positive a day, the first.
+
+    Returns:
+        Their event numbers, and offsets: those of day d are from offsets[d] to offsets[d + 1].
     """
     chosen = np.empty(len(rows), np.int64)
     counts = np.zeros(len(wanted) + 1, np.int64)
@@ -53,8 +56,9 @@ def positive_events(
     for day in range(len(wanted)):
         counts[day + 1] += counts[day]
     result = np.empty(found, np.int64)
+    free = counts.copy()
     for number in range(found):
         row = chosen[number]
-        result[counts[days[row]]] = row
-        counts[days[row]] += 1
-    return result
+        result[free[days[row]]] = row
+        free[days[row]] += 1
+    return result, counts

@@ -193,11 +193,16 @@ class EventPass:
         return offsets, rows
 
     @cached_property
-    def _by_day(self) -> Ints:
+    def by_day(self) -> Ints:
         """Event numbers, days ascending; none where they stand so."""
         if bool((self.days[1:] >= self.days[:-1]).all()):
             return np.empty(0, np.int64)
         return np.argsort(self.days, kind="stable")
+
+    @cached_property
+    def days_in_order(self) -> Ints:
+        """The day of each event, ascending."""
+        return self.days[self.by_day] if len(self.by_day) else self.days
 
     @cached_property
     def first_meetings(self) -> Flags:
@@ -254,7 +259,7 @@ class EventPass:
         low, wanted = self.wanted(days)
         who, when, found, last = running_totals(
             coded.codes,
-            self._by_day,
+            self.by_day,
             self.days - low,
             self.times,
             self.types,
