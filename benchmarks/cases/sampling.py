@@ -21,6 +21,7 @@ ONE_DAY = date(2025, 3, 31)
 
 def ours(millions: int) -> Callable[[], object]:
     """Ids as strings, exact exclusion, no item twice for a user, both probabilities computed."""
+    from recsys_pipeline.engines.view import PART_ROWS
     from recsys_pipeline.storage.objects import open_store
     from recsys_pipeline.storage.parquet_store import ParquetStore
     from recsys_pipeline.transforms.candidates import KnownItems
@@ -38,7 +39,7 @@ def ours(millions: int) -> Callable[[], object]:
         # one day, as the peers know none: every event is excluded for its user
         day = pl.lit(ONE_DAY).alias("date")
         events = pl.scan_parquet(path).select(COLUMNS).head(rows).with_columns(day)
-        one = EventPass(State.empty(), events.collect())
+        one = EventPass(State.empty(), events.collect_batches(chunk_size=PART_ROWS))
         items = KnownItems.of(one, item_frame([]).collect())
         for drawn in negatives(positives(one, config), one, items, "acme", config):
             source = np.concatenate([drawn.events, drawn.events[drawn.positive]])

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys_pipeline.kernels.jit import Codes, Flags, Floats, Ints, Words, inner, kernel
+from recsys_pipeline.kernels.jit import Codes, Days, Flags, Floats, Ints, Words, inner, kernel
 
 ROUNDS = 32
 
@@ -142,13 +142,13 @@ def alias_table(weights: Ints) -> Words:
 
 @kernel
 def banned_candidates(
-    users: Ints,
+    users: Codes,
     day: int,
     offsets: Ints,
-    rows: Ints,
-    items: Ints,
+    rows: Codes,
+    items: Codes,
     first: Flags,
-    days: Ints,
+    days: Days,
     known: Ints,
     met_offsets: Ints,
     met: Codes,

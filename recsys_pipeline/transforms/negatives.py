@@ -21,13 +21,13 @@ from recsys_pipeline.transforms.threads import two_at_a_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recsys_pipeline.transforms.arrays import Flags, Floats, Ints
+    from recsys_pipeline.transforms.arrays import Codes, Flags, Floats, Ints
     from recsys_pipeline.transforms.event_pass import EventPass, Members
     from recsys_pipeline.transforms.positives import Positives
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
     from recsys_pipeline.transforms.stable_hash import Words
 
-_PART = 100_000
+_PART = 25_000
 _EXACT = np.uint64(0x6578616374)  # sets the exact path's hashes apart from the proposals'
 
 
@@ -47,7 +47,7 @@ class Negatives:
     """
 
     day: int
-    events: Ints
+    events: Codes
     positive: Ints
     item: Ints
     sampling_probability: Floats
@@ -70,21 +70,27 @@ class _Batch:
 
     day: int
     place: Ints
-    user: Ints
-    item: Ints
+    user: Codes
+    item: Codes
     timestamp: Ints
     occurrence: Ints
 
     @classmethod
-    def of(cls, events: EventPass, day: int, rows: Ints) -> _Batch:
+    def of(cls, events: EventPass, day: int, rows: Codes) -> _Batch:
         """Return the positives that some events of a day are."""
         columns = (events.users.codes[rows], events.items.codes[rows], events.times[rows])
         return cls(day, np.arange(len(rows)), *columns, _occurrences(*columns))
 
     def take(self, chosen: Flags) -> _Batch:
         """Return some of the positives."""
-        columns = (self.place, self.user, self.item, self.timestamp, self.occurrence)
-        return _Batch(self.day, *(column[chosen] for column in columns))
+        return _Batch(
+            self.day,
+            self.place[chosen],
+            self.user[chosen],
+            self.item[chosen],
+            self.timestamp[chosen],
+            self.occurrence[chosen],
+        )
 
 
 def negatives(
@@ -121,10 +127,10 @@ def negatives(
     seed = fold(start(config.seed), hash_strings(pl.Series([tenant])))
     _ = events.first_meetings  # which all need
 
-    def tasks() -> Iterator[tuple[int, Ints, _Pool]]:
+    def tasks() -> Iterator[tuple[int, Codes, _Pool]]:
         for number in np.flatnonzero(np.diff(positives.offsets)).tolist():
             day = positives.day + number
-            pool = _Pool.of(state, day, config)
+            pool = _Pool.of(state, items, day, config)
             begin, end = positives.offsets[number : number + 2].tolist()
             for rows in _parts(events, positives.events[begin:end]):
                 yield day, rows, pool
@@ -132,7 +138,7 @@ def negatives(
     return two_at_a_time(lambda task: _draw(*task, events, items, seed, config), tasks())
 
 
-def _parts(events: EventPass, rows: Ints) -> Iterator[Ints]:
+def _parts(events: EventPass, rows: Codes) -> Iterator[Codes]:
     """Cut a day's positives into parts of about `_PART`, each with all those of its users."""
     begin = 0
     while begin < len(rows):
@@ -144,7 +150,7 @@ def _parts(events: EventPass, rows: Ints) -> Iterator[Ints]:
         begin = end
 
 
-def _occurrences(*keys: Ints) -> Ints:
+def _occurrences(*keys: Ints | Codes) -> Ints:
     """Return 0, 1, … within each run of rows that are equal in all keys."""
     number = np.arange(len(keys[0]))
     begins = np.ones(len(number), np.bool_)
@@ -158,18 +164,20 @@ class _Pool:
 
     Attributes:
         codes: Item codes of the candidates.
+        hashes: Stable hashes of their ids.
         place: Place among them of every item code, or -1.
         weights: Weight of each; empty when all are equal.
         table: Their alias table.
     """
 
     codes: Ints
+    hashes: Words
     place: Ints
     weights: Ints
     table: Words
 
     @classmethod
-    def of(cls, state: ItemState, day: int, config: SamplingConfig) -> _Pool:
+    def of(cls, state: ItemState, items: KnownItems, day: int, config: SamplingConfig) -> _Pool:
         from recsys_pipeline.kernels.sampling import alias_table
 
         candidates = state.candidates(day)
@@ -181,12 +189,12 @@ class _Pool:
             if config.strategy == "popularity"
             else np.empty(0, np.int64)
         )
-        return cls(codes, place, weights, alias_table(weights))
+        return cls(codes, items.hashes[codes], place, weights, alias_table(weights))
 
 
 def _draw(
     day: int,
-    rows: Ints,
+    rows: Codes,
     pool: _Pool,
     events: EventPass,
     items: KnownItems,
@@ -265,7 +273,7 @@ def _of_bucket(
         config.ratio,
         fold(user_states, _EXACT),
         *banned,
-        items.hashes[pool.codes],
+        pool.hashes,
         pool.weights,
         pool.table,
         ROUNDS,

@@ -96,7 +96,7 @@ class FeaturesBefore:
             The feature columns in the order asked for, row by row.
         """
         day = rows["date"].to_physical().cast(pl.Int64).to_numpy()
-        user, item = rows["user"].to_numpy(), rows["item"].to_numpy()
+        user, item = (rows[name].cast(pl.Int64).to_numpy() for name in ("user", "item"))
         found: dict[str, pl.Series] = {}
         if self._users is not None:
             index, history = self._users.before(user, day)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import date
 
-    from recsys_pipeline.transforms.arrays import Ints
+    from recsys_pipeline.transforms.arrays import Codes, Ints
     from recsys_pipeline.transforms.event_pass import EventPass
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
 
@@ -28,7 +28,7 @@ class Positives:
         offsets: Those of day `day + n` are `events[offsets[n]:offsets[n + 1]]`.
     """
 
-    events: Ints
+    events: Codes
     day: int
     offsets: Ints
 
@@ -54,7 +54,8 @@ def positives(
         *events.by_user,
         events.items.codes,
         len(events.items.ids),
-        events.days - low,
+        events.days,
+        low,
         is_positive[events.types],
         wanted,
         config.level == "user_item_day",

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recsys_pipeline.engines import view
 from recsys_pipeline.engines.pending import pending_days, standings
 from recsys_pipeline.storage.landing import Landing
 from recsys_pipeline.storage.layout import TEMPORARY
@@ -74,12 +75,13 @@ def test_days_in_any_order_equal_one_range(scratch, seed, order, limit):
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "popularity"])
-def test_samples_drawn_in_parts_of_a_day_are_the_same_files(scratch, monkeypatch, strategy):
+def test_events_read_and_samples_drawn_in_parts_give_the_same_files(scratch, monkeypatch, strategy):
     whole, parts = scratch("whole"), scratch("parts")
     _landing(whole, 12)
     _copy_landing(whole, parts)
     run_days(settings_for(whole, negative_strategy=strategy), all_days(DAYS))
     monkeypatch.setattr(negatives, "_PART", 1)
+    monkeypatch.setattr(view, "PART_ROWS", 7)
     run_days(settings_for(parts, negative_strategy=strategy), all_days(DAYS))
     assert file_hashes(parts) == file_hashes(whole)
     assert not list((parts / TEMPORARY).iterdir())
