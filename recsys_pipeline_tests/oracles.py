@@ -167,10 +167,39 @@ def hash_string(text):
     return mix(state)
 
 
+def words_of(weights):
+    """Return how many of the 2**64 hash words w have floor(w * total / 2**64) in each's share."""
+    total, until, counts = sum(weights), 0, []
+    for weight in weights:
+        first = -(-until * 2**64 // total)
+        until += weight
+        counts.append(-(-until * 2**64 // total) - first)
+    return counts
+
+
+def alias_columns(weights):
+    """Return (threshold, alias) of each column, filled in the stated order, word by word."""
+    size = max(2, 1 << (len(weights) - 1).bit_length())
+    left = words_of(weights) + [0] * (size - len(weights))
+    full, closed = 2**64 // size, set()
+    columns = [(full, number) for number in range(size)]
+    for column in range(size):
+        number = column
+        while number <= column and number not in closed and left[number] < full:
+            giver = min(n for n in range(size) if n not in closed and left[n] >= full)
+            closed.add(number)
+            columns[number] = (left[number], giver)
+            left[giver] -= full - left[number]
+            number = giver
+    return columns
+
+
 def draw(slots, owner_state, names, weight, excluded, rounds=32):
     """Read one user's stream of proposals; return a name or None per slot."""
     left = [name for name in names if name not in excluded]
     total = sum(weight.values())
+    uniform = set(weight.values()) == {1}
+    columns = None if uniform else alias_columns([weight[name] for name in names])
     drawn = [None] * len(slots)
     pending = list(range(min(len(slots), len(left))))
     wanted = len(pending)
@@ -179,11 +208,14 @@ def draw(slots, owner_state, names, weight, excluded, rounds=32):
         for attempt in range(rounds):
             unfilled = []
             for slot in pending:
-                target = fold(slots[slot], attempt) * total >> 64
-                for name in names:
-                    if target < weight[name]:
-                        break
-                    target -= weight[name]
+                word = fold(slots[slot], attempt)
+                if uniform:
+                    place = word * total >> 64
+                else:
+                    column, coin = divmod(word, 2**64 // len(columns))
+                    threshold, alias = columns[column]
+                    place = column if coin < threshold else alias
+                name = names[place]
                 if name in excluded or name in drawn:
                     unfilled.append(slot)
                 else:
@@ -192,7 +224,7 @@ def draw(slots, owner_state, names, weight, excluded, rounds=32):
     keys = {}
     for name in left:
         word = fold(owner_state, hash_string(name))
-        if len(set(weight.values())) <= 1 and next(iter(weight.values())) == 1:
+        if uniform:
             keys[name] = word >> 1
         else:
             keys[name] = -math.log(((word >> 11) + 0.5) * 2.0**-53) / weight[name]

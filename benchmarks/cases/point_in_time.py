@@ -47,7 +47,7 @@ def ours(millions: int) -> Callable[[], object]:
     """Totals of the pass, found by binary search within a user."""
     from recsys_pipeline.transforms.candidates import KnownItems
     from recsys_pipeline.transforms.event_pass import EventPass
-    from recsys_pipeline.transforms.point_in_time import features_before
+    from recsys_pipeline.transforms.point_in_time import FeaturesBefore
     from recsys_pipeline.transforms.state import State
     from recsys_pipeline_tests.transforms.strategies import item_frame
 
@@ -62,7 +62,7 @@ def ours(millions: int) -> Callable[[], object]:
     )
     warm(EventPass, State)
     one.totals("user")
-    return lambda: features_before(rows, one, items, FEATURES, {})
+    return lambda: FeaturesBefore(one, items, FEATURES, {}).of(rows)
 
 
 def polars_asof(millions: int) -> Callable[[], object]:

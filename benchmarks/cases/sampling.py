@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from benchmarks.cases.features import COLUMNS, _out, _write, warm
+from benchmarks.cases.features import COLUMNS, _out, warm
 from benchmarks.data import events_file
 from recsys_pipeline.transforms.sampling_config import SamplingConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 RATIO = 4
 ONE_DAY = date(2025, 3, 31)
@@ -21,6 +21,9 @@ ONE_DAY = date(2025, 3, 31)
 
 def ours(millions: int) -> Callable[[], object]:
     """Ids as strings, exact exclusion, no item twice for a user, both probabilities computed."""
+    from recsys_pipeline.engines.view import PART_ROWS
+    from recsys_pipeline.storage.objects import open_store
+    from recsys_pipeline.storage.parquet_store import ParquetStore
     from recsys_pipeline.transforms.candidates import KnownItems
     from recsys_pipeline.transforms.event_pass import EventPass
     from recsys_pipeline.transforms.negatives import negatives
@@ -28,27 +31,30 @@ def ours(millions: int) -> Callable[[], object]:
     from recsys_pipeline.transforms.state import State
     from recsys_pipeline_tests.transforms.strategies import item_frame
 
-    path, out = events_file(millions), _out()
+    path, store = events_file(millions), ParquetStore(open_store(str(_out())))
     kinds = ("view", "click", "like", "add_to_cart", "purchase")
     config = SamplingConfig(1, RATIO, "uniform", 1.0, kinds, "user_item_day")
 
-    def sample(events: pl.DataFrame) -> pl.DataFrame:
+    def sample(rows: int) -> Iterator[pl.DataFrame]:
         # one day, as the peers know none: every event is excluded for its user
-        one = EventPass(State.empty(), events.with_columns(pl.lit(ONE_DAY).alias("date")))
+        day = pl.lit(ONE_DAY).alias("date")
+        events = pl.scan_parquet(path).select(COLUMNS).head(rows).with_columns(day)
+        one = EventPass(State.empty(), events.collect_batches(chunk_size=PART_ROWS))
         items = KnownItems.of(one, item_frame([]).collect())
-        chosen = positives(one, config)
-        drawn = negatives(chosen, one, items, "acme", config)
-        users = np.concatenate([chosen["user_id"], chosen["user_id"].to_numpy()[drawn.positive]])
-        of_items = np.concatenate([items.of_pass[chosen["item_id"].to_numpy()], drawn.item])
-        label = np.concatenate([np.ones(chosen.height), np.zeros(len(drawn.item))])
-        return pl.DataFrame(
-            {
-                "user_id": one.users.ids.gather(users),
-                "item_id": items.ids.gather(of_items),
-                "label": label,
-            }
-        )
+        for drawn in negatives(positives(one, config), one, items, "acme", config):
+            source = np.concatenate([drawn.events, drawn.events[drawn.positive]])
+            of_positives = items.of_pass[one.items.codes[drawn.events]]
+            label = np.zeros(len(source))
+            label[: len(drawn.events)] = 1
+            yield pl.DataFrame(
+                {
+                    "user_id": one.users.ids.gather(one.users.codes[source]),
+                    "item_id": items.ids.gather(np.concatenate([of_positives, drawn.item])),
+                    "label": label,
+                }
+            )
 
+    schema = {"user_id": pl.String(), "item_id": pl.String(), "label": pl.Float64()}
     warm(EventPass, State)
-    sample(pl.read_parquet(path, columns=COLUMNS, n_rows=1000))
-    return lambda: _write(sample(pl.read_parquet(path, columns=COLUMNS)), out / "samples.parquet")
+    store.spool(sample(1000), schema)
+    return lambda: store.spool(sample(1_000_000 * millions), schema)

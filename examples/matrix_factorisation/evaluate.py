@@ -34,7 +34,7 @@ class Popularity:
 
     def __init__(self, release: OpenRelease) -> None:
         frequencies = release.item_frequencies()
-        self._counts = np.zeros(int(frequencies["index"].max()) + 1, np.float32)
+        self._counts = np.zeros(frequencies["index"].to_numpy().max() + 1, np.float32)
         self._counts[frequencies["index"].to_numpy()] = frequencies["positives"].to_numpy()
 
     def scores(self, users: Numbers) -> Numbers:

@@ -72,10 +72,10 @@ class Model:
 def train(release: OpenRelease, how: Training) -> Model:
     """Train on the positives of a release's train split; same release and options, same model."""
     random = np.random.default_rng(how.seed)
-    sizes = [int(release.vocabulary(name)["index"].max()) + 1 for name in ("users", "items")]
+    sizes = [release.vocabulary(name)["index"].to_numpy().max() + 1 for name in ("users", "items")]
     tables = [random.normal(0, 0.1, (size, how.dimensions)).astype(np.float32) for size in sizes]
     squares = [np.full(size, 1e-6, np.float32) for size in sizes]
-    model = Model(*tables)
+    model = Model(tables[0], tables[1])
     logq = _log_shares(release, sizes[1]) if how.logq else np.zeros(sizes[1], np.float32)
     columns = ["user_index", "item_index", "label"]
     for epoch in range(how.epochs):

@@ -23,7 +23,7 @@ CODE_VERSIONS = {
     "quarantined_items": "1",
     "user_features": "1",
     "item_features": "1",
-    "training_samples": "1",
+    "training_samples": "2",
     "training_dataset": "1",
 }
 

@@ -9,9 +9,10 @@ from recsys_pipeline.engines.publication_notices import owe_notice
 from recsys_pipeline.errors import ContractError
 from recsys_pipeline.schemas.rules import rules
 from recsys_pipeline.schemas.tables import CONTRACTS
+from recsys_pipeline.storage.parquet_store import Spooled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
 
     import polars as pl
@@ -44,7 +45,8 @@ def publish(view: View, asset: str, days: Iterable[DayContent]) -> dict[Partitio
         if item.contents or not view.is_published(asset, item.day):
             for tenant, content in item.contents.items():
                 if content.frame is not None:
-                    _judge(asset, item.day, tenant, content.frame)
+                    if not isinstance(content.frame, Spooled):  # `spool` has judged those
+                        _judge(asset, item.day, tenant, content.frame)
                     owe_notice(view, asset, item.day, tenant, content.inputs)
             made = view.store.publish(asset, item.day, item.contents, view.pin)
             view.note(asset, item.day, made)
@@ -52,6 +54,27 @@ def publish(view: View, asset: str, days: Iterable[DayContent]) -> dict[Partitio
             if view.serves(tenant):
                 found[item.day, tenant] = record
     return found
+
+
+def spool(
+    view: View,
+    asset: str,
+    partition: Partition,
+    parts: Iterable[pl.DataFrame],
+    schema: Mapping[str, pl.DataType],
+) -> Spooled:
+    """Write a partition's rows to a local file, part by part, to be published later.
+
+    Raises:
+        ContractError: Rows break the asset's contract; the file is gone.
+    """
+
+    def judged() -> Iterator[pl.DataFrame]:
+        for part in parts:
+            _judge(asset, *partition, part)
+            yield part
+
+    return view.store.spool(judged(), schema)
 
 
 def _judge(asset: str, day: date, tenant: str, frame: pl.DataFrame) -> None:

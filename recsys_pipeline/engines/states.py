@@ -87,7 +87,7 @@ class States:
         position = self._before(tenant, min(wanted))
         for group in view.groups("interactions", self._after(tenant, position.day, max(wanted))):
             state = self._state(position)
-            one = EventPass(state, view.valid("interactions", group).collect())
+            one = EventPass(state, view.parts("interactions", group))
             # what a state is made from must be what its name says
             view.confirm(VALIDATED["interactions"], view.published("interactions", group))
             rows = position.rows + len(one.times)

@@ -7,13 +7,15 @@ the inputs that it would be made from is left as it is, unless forced.
 
 from __future__ import annotations
 
-from itertools import accumulate
+from collections import Counter
+from contextlib import ExitStack
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from recsys_pipeline.engines.effective import CODE_VERSIONS, Chains, digest
-from recsys_pipeline.engines.publication import DayContent, publish
+from recsys_pipeline.engines.publication import DayContent, publish, spool
 from recsys_pipeline.engines.states import States
 from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
 from recsys_pipeline.errors import ContractError, SettingsError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from recsys_pipeline.storage.landing import Kind
     from recsys_pipeline.storage.records import Partition
+    from recsys_pipeline.transforms.samples import Samples
 
 Side = Literal["user", "item"]
 FEATURES: dict[str, str] = {"user": "user_features", "item": "item_features"}
@@ -292,14 +295,22 @@ def samples(view: View, days: Sequence[date], *, force: bool = False) -> Iterato
             inputs = sample_inputs(view, partition, events, items)
             if force or not _is_current(view, SAMPLES, partition, inputs):
                 todo[partition] = inputs
-        contents = _draw(view, states, todo)
-        tenants = _tenants_by_day(todo)
-        for day in chunk:
-            yield DayContent(day, {t: contents[day, t] for t in tenants.get(day, ())})
+        with ExitStack() as files:
+            contents = _draw(view, states, todo, files)
+            tenants = _tenants_by_day(todo)
+            for day in chunk:
+                yield DayContent(day, {t: contents[day, t] for t in tenants.get(day, ())})
 
 
-def _draw(view: View, states: States, todo: Mapping[Partition, str]) -> dict[Partition, Content]:
+def _draw(
+    view: View, states: States, todo: Mapping[Partition, str], files: ExitStack
+) -> dict[Partition, Content]:
+    """Draw partitions into local files, which go with `files` where they are not published.
+
+    A day's rows are never all in memory: parts of its users are drawn, written and forgotten.
+    """
     columns = sample_columns(view)
+    schema = sample_schema(columns)
     days: dict[str, list[date]] = {}
     for day, tenant in todo:
         days.setdefault(tenant, []).append(day)
@@ -315,30 +326,32 @@ def _draw(view: View, states: States, todo: Mapping[Partition, str]) -> dict[Par
             drawn = training_samples(
                 events, tenant, versions, held, config, columns, view.settings.event_weights
             )
-            parts = _by_day(drawn.rows)
-            for day in held:
-                frame = parts.get(day, drawn.rows.clear())
-                found[day, tenant] = Content(
-                    frame, todo[day, tenant], _sample_counts(frame, drawn.shortfall.get(day, 0))
-                )
-            del events  # as above
-    nothing = pl.DataFrame(schema=sample_schema(columns))
+            for day, parts in groupby(drawn, lambda part: part.day):
+                counts = Counter(_NO_SAMPLES)
+                rows = spool(view, SAMPLES, (day, tenant), _counted(parts, counts), schema)
+                files.callback(rows.path.unlink, missing_ok=True)
+                found[day, tenant] = Content(rows, todo[day, tenant], dict(counts))
+            del events, drawn  # as above
+    nothing = pl.DataFrame(schema=schema)
     return {
-        p: found.get(p) or Content(nothing, inputs, _sample_counts(nothing, 0))
-        for p, inputs in todo.items()
+        p: found.get(p) or Content(nothing, inputs, dict(_NO_SAMPLES)) for p, inputs in todo.items()
     }
+
+
+_NO_SAMPLES = {"positives": 0, "negatives": 0, "shortfall": 0}
+
+
+def _counted(parts: Iterable[Samples], counts: Counter[str]) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a day's parts, and add up what they are."""
+    for part in parts:
+        positives = int(part.rows.get_column("label").sum())
+        counts["positives"] += positives
+        counts["negatives"] += part.rows.height - positives
+        counts["shortfall"] += part.shortfall
+        yield part.rows
 
 
 def sample_schema(columns: Sequence[str]) -> dict[str, pl.DataType]:
     """Return the columns of training samples with some feature columns, and their dtypes."""
     schema = frame_schema(TrainingSample)
     return {name: schema[name] for name in (*SAMPLE_KEYS, *columns)}
-
-
-def _sample_counts(frame: pl.DataFrame, shortfall: int) -> dict[str, int]:
-    positives = int(frame.get_column("label").sum())
-    return {
-        "positives": positives,
-        "negatives": frame.height - positives,
-        "shortfall": shortfall,
-    }

@@ -45,6 +45,7 @@ CONTRACTS = {"interactions": Interaction, "items": Item}
 
 # from here on one listing costs less than asking for each file
 MANY_FILES = 64
+PART_ROWS = 250_000  # of what is read part by part: some 25 MB
 
 
 class View:
@@ -329,6 +330,12 @@ class View:
         if in_memory:
             frames.append(self.split(kind, in_memory).valid.lazy())
         return pl.concat(frames)
+
+    def parts(self, kind: Kind, partitions: Collection[Partition]) -> Iterator[pl.DataFrame]:
+        """Read the rows of `valid` part by part: a day may be larger than a pass should be."""
+        return self.valid(kind, partitions).collect_batches(
+            chunk_size=PART_ROWS, maintain_order=True, engine="streaming"
+        )
 
     def published(self, kind: Kind, partitions: Iterable[Partition]) -> list[Partition]:
         """Return those partitions of which `valid` reads the published file."""

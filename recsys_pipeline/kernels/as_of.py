@@ -8,7 +8,9 @@ from recsys_pipeline.kernels.jit import Ints, kernel
 
 
 @kernel
-def newest_before(entities: Ints, days: Ints, start: Ints, asked: Ints, day: Ints) -> Ints:
+def newest_before(
+    entities: Ints, days: Ints, first: int, start: Ints, asked: Ints, day: Ints
+) -> Ints:
     """Return for each (entity, day) asked for the row of its entity's newest earlier day.
 
     Both sides stand in the order of days, so one walk through both does.
@@ -16,7 +18,8 @@ def newest_before(entities: Ints, days: Ints, start: Ints, asked: Ints, day: Int
     Args:
         entities: Entity of each row.
         days: Day of each row, ascending.
-        start: What to return of each entity that has no earlier row.
+        first: The row to begin with.
+        start: What to return of each entity that has no earlier row from there on.
         asked: The entities asked for.
         day: The day of each, ascending.
 
@@ -25,7 +28,7 @@ def newest_before(entities: Ints, days: Ints, start: Ints, asked: Ints, day: Int
     """
     newest = start.copy()
     found = np.empty(len(asked), np.int64)
-    row = 0
+    row = first
     for number in range(len(asked)):
         while row < len(entities) and days[row] < day[number]:
             newest[entities[row]] = row

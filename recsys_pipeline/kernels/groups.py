@@ -8,7 +8,7 @@ from recsys_pipeline.kernels.jit import Codes, Ints, kernel
 
 
 @kernel
-def counting_sort(keys: Ints, size: int) -> tuple[Ints, Ints]:
+def counting_sort(keys: Codes, size: int) -> tuple[Ints, Codes]:
     """Sort rows by a dense key, keeping their order within a key.
 
     Args:
@@ -25,7 +25,7 @@ def counting_sort(keys: Ints, size: int) -> tuple[Ints, Ints]:
     for key in range(size):
         offsets[key + 1] += offsets[key]
     place = offsets[:-1].copy()
-    rows = np.empty(len(keys), np.int64)
+    rows = np.empty(len(keys), np.uint32)
     for row in range(len(keys)):
         key = keys[row]
         rows[place[key]] = row
@@ -34,7 +34,7 @@ def counting_sort(keys: Ints, size: int) -> tuple[Ints, Ints]:
 
 
 @kernel
-def is_ordered(offsets: Ints, rows: Ints, times: Ints, items: Ints) -> bool:
+def is_ordered(offsets: Ints, rows: Codes, times: Ints, items: Codes) -> bool:
     """Tell whether each group's rows ascend by (time, item)."""
     for group in range(len(offsets) - 1):
         for at in range(offsets[group] + 1, offsets[group + 1]):

@@ -11,8 +11,8 @@ from recsys_pipeline.kernels.jit import Codes, Flags, Ints, kernel
 def first_meetings(
     users: Ints,
     offsets: Ints,
-    rows: Ints,
-    items: Ints,
+    rows: Codes,
+    items: Codes,
     item_known: Ints,
     user_known: Ints,
     met_offsets: Ints,
@@ -61,8 +61,8 @@ def first_meetings(
 def items_met(
     users: Ints,
     offsets: Ints,
-    rows: Ints,
-    items: Ints,
+    rows: Codes,
+    items: Codes,
     first: Flags,
     item_codes: Ints,
     user_known: Ints,

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys_pipeline.kernels.jit import Flags, Ints, kernel
+from recsys_pipeline.kernels.jit import Codes, Days, Flags, Ints, kernel
 
 
 @kernel
 def positive_events(
     offsets: Ints,
-    rows: Ints,
-    items: Ints,
+    rows: Codes,
+    items: Codes,
     size: int,
-    days: Ints,
+    days: Days,
+    low: int,
     eligible: Flags,
     wanted: Flags,
     once: bool,  # noqa: FBT001  # kernels take no keywords
-) -> Ints:
+) -> tuple[Codes, Ints]:
     """Return the events that are positives, by day, user, time, item.
 
     Args:
@@ -25,12 +26,16 @@ def positive_events(
         rows: Event numbers.
         items: Item of each event.
         size: Number of items.
-        days: Day of each event, an index into `wanted`; it does not fall as time rises.
+        days: Day of each event; it does not fall as time rises.
+        low: The day that `wanted` begins with.
         eligible: Whether an event is of a positive type.
         wanted: Whether the positives of a day are wanted.
         once: Whether a user and an item make one positive a day, the first.
+
+    Returns:
+        Their event numbers, and offsets: those of day d are from offsets[d] to offsets[d + 1].
     """
-    chosen = np.empty(len(rows), np.int64)
+    chosen = np.empty(len(rows), np.uint32)
     counts = np.zeros(len(wanted) + 1, np.int64)
     mark = np.full(size, -1, np.int64)
     stamp, found = 0, 0
@@ -38,8 +43,8 @@ def positive_events(
         today = np.int64(-1)
         for at in range(offsets[user], offsets[user + 1]):
             row = rows[at]
-            if days[row] != today:
-                today = days[row]
+            if days[row] - low != today:
+                today = days[row] - low
                 stamp += 1
             if not (eligible[row] and wanted[today]):
                 continue
@@ -52,9 +57,11 @@ def positive_events(
             found += 1
     for day in range(len(wanted)):
         counts[day + 1] += counts[day]
-    result = np.empty(found, np.int64)
+    result = np.empty(found, np.uint32)
+    free = counts.copy()
     for number in range(found):
         row = chosen[number]
-        result[counts[days[row]]] = row
-        counts[days[row]] += 1
-    return result
+        day = days[row] - low
+        result[free[day]] = row
+        free[day] += 1
+    return result, counts

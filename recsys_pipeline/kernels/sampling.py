@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys_pipeline.kernels.jit import Codes, Flags, Floats, Ints, Words, inner, kernel
+from recsys_pipeline.kernels.jit import Codes, Days, Flags, Floats, Ints, Words, inner, kernel
 
 ROUNDS = 32
 
@@ -24,7 +24,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
 _LOW = np.uint64(0xFFFFFFFF)
-_S1, _S11, _S27, _S30, _S31, _S32 = (np.uint64(n) for n in (1, 11, 27, 30, 31, 32))
+_S1, _S11, _S27, _S30, _S31, _S32, _S63 = (np.uint64(n) for n in (1, 11, 27, 30, 31, 32, 63))
 
 
 @inner
@@ -45,15 +45,110 @@ def _scale(word: np.uint64, bound: np.uint64) -> np.int64:
     return np.int64(high * above + (middle >> _S32) + carry)
 
 
+@inner
+def _words_below(part: np.uint64, total: np.uint64) -> np.uint64:
+    """Return ceil(part * 2**64 / total), for part < total and 2**63 <= total.
+
+    Long division by digits of 32 bits (Knuth, TAOCP 2, 4.3.1, algorithm D).
+    """
+    rest = part
+    above, below = total >> _S32, total & _LOW
+    quotient = np.uint64(0)
+    for _ in range(2):
+        digit = rest // above
+        left = rest - digit * above
+        while digit > _LOW or digit * below > (left << _S32):
+            digit -= _S1
+            left += above
+            if left > _LOW:
+                break
+        # both wrap; what is left is below the total
+        rest = (rest << _S32) - digit * total
+        quotient = (quotient << _S32) | digit
+    return quotient + np.uint64(rest > 0)
+
+
+@kernel
+def alias_table(weights: Ints) -> Words:
+    """Divide the 2**64 hash words among candidates, in columns of two owners at most.
+
+    Candidate i, whose weights' sums reach from a to b of their total W, has as many words as there
+    are integers in [a * 2**64 / W, b * 2**64 / W): those words w of which floor(w * W / 2**64) is in
+    [a, b). That is a whole number m(i), the m(i) sum to 2**64, and each differs from
+    2**64 * weight / W by less than 1, since the ends of the interval are each rounded up by less
+    than 1. So a candidate's probability is within 2**-64 of weight / W, and is it exactly wherever
+    W divides 2**64 * a and 2**64 * b.
+
+    The columns are a power of two, 2**k, no fewer than the candidates and at least 2; a word's upper
+    k bits choose one, and the lower 64 - k bits, the coin, are compared with its threshold. All is
+    in integers: a candidate's words in all columns are m(i), none more or less (Walker, "An
+    efficient method for generating discrete random variables", ACM TOMS 1977; Vose, IEEE TSE 1991).
+
+    The table is the same on every platform: columns are filled in ascending order from the
+    lowest candidate that has a column's words or more; one that thereby falls below is filled
+    next if its column has been passed, else in its turn.
+
+    Args:
+        weights: Positive weight of each candidate, summing to less than 2**63.
+
+    Returns:
+        Threshold and alias of each column, in turn: a coin below the threshold is of the candidate with
+        the column's number, any other of the alias. Empty without weights.
+    """
+    size = len(weights)
+    if size == 0:
+        return np.empty(0, np.uint64)
+    columns, shift = np.int64(2), np.uint64(63)
+    while columns < size:
+        columns, shift = 2 * columns, shift - _S1
+    capacity = _S1 << shift
+    table = np.zeros(2 * columns, np.uint64)
+    if size == 1:
+        return table  # its 2**64 words are no 64-bit number: every column is its alias
+    left = np.zeros(columns, np.uint64)
+    total = np.uint64(weights.sum())
+    scale = np.uint64(0)
+    while (total << scale) >> _S63 == 0:
+        scale += _S1
+    total <<= scale
+    until, before = np.uint64(0), np.uint64(0)
+    for place in range(size):
+        until += np.uint64(weights[place]) << scale
+        # the last one ends at 2**64, which wraps to 0
+        behind = _words_below(until, total) if until < total else np.uint64(0)
+        left[place] = behind - before
+        before = behind
+    giver = 0
+    while left[giver] < capacity:
+        giver += 1
+    for column in range(columns):
+        if left[column] >= capacity:  # it gives, or is full
+            table[2 * column], table[2 * column + 1] = capacity, np.uint64(column)
+            continue
+        taker = column
+        while True:
+            table[2 * taker], table[2 * taker + 1] = left[taker], np.uint64(giver)
+            left[giver] -= capacity - left[taker]
+            if left[giver] >= capacity:
+                break
+            fallen = giver
+            while left[giver] < capacity:
+                giver += 1
+            if fallen > column:
+                break
+            taker = fallen
+    return table
+
+
 @kernel
 def banned_candidates(
-    users: Ints,
+    users: Codes,
     day: int,
     offsets: Ints,
-    rows: Ints,
-    items: Ints,
+    rows: Codes,
+    items: Codes,
     first: Flags,
-    days: Ints,
+    days: Days,
     known: Ints,
     met_offsets: Ints,
     met: Codes,
@@ -117,6 +212,7 @@ def draw_distinct(
     banned: Ints,
     hashes: Words,
     weights: Ints,
+    table: Words,
     rounds: int,
 ) -> tuple[Ints, Ints]:
     """Draw candidates for the positives of owners, distinct within the owner and never banned ones.
@@ -135,6 +231,7 @@ def draw_distinct(
         hashes: Stable hash of each candidate's id.
         weights: Positive weight of each candidate, summing to less than 2**63; empty when all
             are equal.
+        table: Their `alias_table`.
         rounds: Rounds of proposals before the exact path; `ROUNDS`.
 
     Returns:
@@ -143,10 +240,11 @@ def draw_distinct(
     """
     size = len(hashes)
     weighted = len(weights) > 0
-    steps = np.cumsum(weights)
-    total = np.int64(size)
-    if weighted:
-        total = steps[-1]
+    total = weights.sum() if weighted else np.int64(size)
+    columns, shift = np.int64(2), np.uint64(63)
+    while 2 * columns < len(table):
+        columns, shift = 2 * columns, shift - _S1
+    coins = (_S1 << shift) - _S1
     drawn = np.full(len(states) * ratio, -1, np.int64)
     left_weight = np.full(len(owners), total, np.int64)
     mark = np.full(size, -1, np.int64)
@@ -171,9 +269,12 @@ def draw_distinct(
                 positive = slot // ratio
                 own = np.uint64(numbers[positive] + slot - positive * ratio)
                 word = _fold(_fold(states[positive], own), np.uint64(attempt))
-                proposal = _scale(word, np.uint64(total))
                 if weighted:
-                    proposal = np.searchsorted(steps, proposal, side="right")
+                    proposal = np.int64(word >> shift)
+                    if word & coins >= table[2 * proposal]:
+                        proposal = np.int64(table[2 * proposal + 1])
+                else:
+                    proposal = _scale(word, np.uint64(total))
                 if mark[proposal] != owner:
                     mark[proposal] = owner
                     drawn[slot] = proposal

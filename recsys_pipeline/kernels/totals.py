@@ -15,17 +15,17 @@ from recsys_pipeline.kernels.columns import (
     UNIQUE,
     WIDTH,
 )
-from recsys_pipeline.kernels.jit import Bytes, Flags, Ints, kernel
+from recsys_pipeline.kernels.jit import Bytes, Codes, Days, Flags, Ints, Shorts, kernel
 
 
 @kernel
 def running_totals(
-    entities: Ints,
+    entities: Codes,
     order: Ints,
-    days: Ints,
+    days: Days,
     times: Ints,
     types: Bytes,
-    ratings: Ints,
+    ratings: Shorts,
     first: Flags,
     start: Ints,
     wanted: Flags,

@@ -5,6 +5,7 @@ Run: python -m recsys_pipeline.maintenance.warm
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -37,7 +38,8 @@ def warm() -> None:
         versions = pl.DataFrame(schema=frame_schema(Item))
         days = [(START + timedelta(days=day)).date()]
         config = SamplingConfig(1, 1, "uniform", 1.0, INTERACTION_TYPES, "user_item_day")
-        training_samples(events, "warm", versions, days, config, SAMPLE_FEATURES, WEIGHTS)
+        parts = training_samples(events, "warm", versions, days, config, SAMPLE_FEATURES, WEIGHTS)
+        deque(parts, maxlen=0)
         state = Merge(events).state()
     sequences = Sequences(2)
     sequences.open(_events(0))

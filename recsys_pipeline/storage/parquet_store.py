@@ -8,24 +8,48 @@ whole file, and at worst a record that does not fit it, which the next run mends
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from recsys_pipeline.errors import StaleInputError
 from recsys_pipeline.storage.layout import data_file
 from recsys_pipeline.storage.records import Pin, Record, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
 
     from recsys_pipeline.storage.objects import ObjectStore
     from recsys_pipeline.storage.records import Partition
 
 HIVE_SCHEMA = {"date": pl.Date(), "tenant": pl.String()}
 ROW_GROUP = 1_000_000
+# statistics and the order of rows are what readers skip by; zstd at its fastest
+_PARQUET: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "statistics": True,
+    "row_group_size": ROW_GROUP,
+}
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """Rows in a local file of their own, to be moved to their place.
+
+    Attributes:
+        path: The file, as it will be published.
+        rows: Number of rows; none, and there is no file.
+    """
+
+    path: Path
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -33,12 +57,13 @@ class Content:
     """What to publish for one tenant of a day.
 
     Attributes:
-        frame: The rows, in their order of storage; None publishes nothing new (a held day).
+        frame: The rows, in their order of storage, in memory or spooled; None publishes nothing new
+            (a held day).
         inputs: Hash of all that the rows depend on.
         counts: Row counts of the step, kept in the record.
     """
 
-    frame: pl.DataFrame | None
+    frame: pl.DataFrame | Spooled | None
     inputs: str
     counts: dict[str, Any] = field(default_factory=dict)
 
@@ -94,7 +119,9 @@ class ParquetStore:
             is_there = old is not None and self.objects.identity(path) == old.file
             kept = old if old and is_there else Record("", pin, 0, None, "", None, now)
             return replace(kept, inputs=content.inputs, pin=pin, held=True, counts=content.counts)
-        if content.frame.is_empty():
+        frame = content.frame
+        spooled = frame if isinstance(frame, Spooled) else self.spool(iter([frame]), frame.schema)
+        if not spooled.rows:
             self.objects.delete(path)
             return Record(
                 content.inputs,
@@ -106,27 +133,54 @@ class ParquetStore:
                 published_at=now,
                 counts=content.counts,
             )
-        temporary = self.objects.temporary()
-        # the hive levels live in the path: a second copy inside would be free to contradict it
-        content.frame.drop("date", "tenant").write_parquet(
-            temporary,
-            compression="zstd",
-            compression_level=1,
-            statistics=True,
-            row_group_size=ROW_GROUP,
-        )
-        with temporary.open("rb") as handle:
+        with spooled.path.open("rb") as handle:
             version = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16))
         return Record(
             content.inputs,
             pin,
-            rows=content.frame.height,
-            file=self.objects.put_file(temporary, path, durable=False),
+            rows=spooled.rows,
+            file=self.objects.put_file(spooled.path, path, durable=False),
             content=version.hexdigest(),
             published_inputs=content.inputs,
             published_at=now,
             counts=content.counts,
         )
+
+    def spool(self, parts: Iterator[pl.DataFrame], schema: Mapping[str, pl.DataType]) -> Spooled:
+        """Write rows to a local file; parts are asked for as they are written.
+
+        However the rows are divided, the bytes are the same. A file that is not published is its
+        caller's to remove.
+
+        Args:
+            parts: The rows, with columns `date` and `tenant`.
+            schema: Their columns and dtypes.
+        """
+        path = self.objects.temporary()
+        # the hive levels live in the path: a second copy inside would be free to contradict it
+        inner = {name: kind for name, kind in schema.items() if name not in HIVE_SCHEMA}
+        some = (part.select(list(inner)) for part in parts if part.height)
+        rows = 0
+
+        def counted(*_: object) -> Iterator[pl.DataFrame]:
+            nonlocal rows
+            while ahead:
+                rows += ahead[0].height
+                yield ahead.popleft()
+                ahead.extend(islice(some, 1))
+
+        ahead = deque(islice(some, 2))
+        try:
+            if len(ahead) > 1:
+                source = register_io_source(counted, schema=inner)
+                source.sink_parquet(path, maintain_order=True, engine="streaming", **_PARQUET)
+            else:
+                for part in counted():
+                    part.write_parquet(path, **_PARQUET)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return Spooled(path, rows)
 
     def scan(
         self,

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Codes: TypeAlias = npt.NDArray[np.uint32]
+Days: TypeAlias = npt.NDArray[np.int32]
+Bytes: TypeAlias = npt.NDArray[np.uint8]
 # offsets and values: list n is values[offsets[n]:offsets[n + 1]]
 Lists: TypeAlias = tuple[Ints, Codes]
 Flags: TypeAlias = npt.NDArray[np.bool_]

@@ -14,11 +14,15 @@ from recsys_pipeline.transforms.catalogue import distinct_versions
 from recsys_pipeline.transforms.entities import arrow_strings, sorted_codes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     from recsys_pipeline.transforms.arrays import Ints
     from recsys_pipeline.transforms.event_pass import EventPass
     from recsys_pipeline.transforms.stable_hash import Words
+
+_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,7 @@ class ItemState:
         self._available = np.zeros(size, dtype=np.bool_)
         self._seen = np.zeros(size, dtype=np.bool_)
         self._seen[items.of_state] = True
-        by_day = np.argsort(events.days, kind="stable")
-        self._events = events.days[by_day], items.of_pass[events.items.codes[by_day]]
+        self._events, self._of_pass = events, items.of_pass
         self._versions = (
             items.versions["date"].to_physical().cast(pl.Int64).to_numpy(),
             items.versions["item"].to_numpy(),
@@ -88,12 +91,14 @@ class ItemState:
 
     def candidates(self, day: int) -> npt.NDArray[np.bool_]:
         """Move to a day (days since 1970-01-01) and tell for each item code if it may be drawn."""
-        days, items = self._events
+        days = self._events.days_in_order
         before = int(np.searchsorted(days, day, side="left"))
-        np.add.at(self.counts, items[self._counted : before], 1)
+        for items in self._items(self._counted, before):
+            self.counts += np.bincount(items, minlength=len(self.counts))
         self._counted = before
         up_to = int(np.searchsorted(days, day, side="right"))
-        self._seen[items[self._met : up_to]] = True
+        for items in self._items(self._met, up_to):
+            self._seen[items] = True
         self._met = up_to
         days, items, available = self._versions
         up_to = int(np.searchsorted(days, day, side="right"))
@@ -101,3 +106,11 @@ class ItemState:
         self._available[items[self._listed : up_to]] = available[self._listed : up_to]
         self._listed = up_to
         return self._available | self._seen
+
+    def _items(self, begin: int, end: int) -> Iterator[Ints]:
+        """Yield the item codes of the events from one place in the order of days to another."""
+        order = self._events.by_day
+        for at in range(begin, end, _AT_ONCE):
+            rows = slice(at, min(at + _AT_ONCE, end))
+            codes = self._events.items.codes
+            yield self._of_pass[codes[order[rows]] if len(order) else codes[rows]]

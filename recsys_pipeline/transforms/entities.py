@@ -47,16 +47,27 @@ def sorted_codes(strings: pa.LargeStringArray) -> tuple[pa.LargeStringArray, Wor
     Returns:
         The distinct strings, ascending; their stable hashes; and the code of each given string.
     """
-    from recsys_pipeline.kernels.strings import dense_codes, hash_words, sorted_order
+    from recsys_pipeline.kernels.strings import hash_words, sorted_order
 
-    offsets, data = string_buffers(strings)
-    hashes = hash_words(offsets, data)
-    codes, firsts = dense_codes(offsets, data, hashes)
-    found = strings.take(pa.array(firsts))
+    found, codes = distinct_codes(strings)
     order = sorted_order(*string_buffers(found))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    return found.take(pa.array(order)), hashes[firsts[order]], rank[codes]
+    found = found.take(pa.array(order))
+    return found, hash_words(*string_buffers(found)), rank[codes]
+
+
+def distinct_codes(strings: pa.LargeStringArray) -> tuple[pa.LargeStringArray, Ints]:
+    """Number the distinct strings in the order in which they come.
+
+    Returns:
+        The distinct strings, and the code of each given string.
+    """
+    from recsys_pipeline.kernels.strings import dense_codes, hash_words
+
+    offsets, data = string_buffers(strings)
+    codes, firsts = dense_codes(offsets, data, hash_words(offsets, data))
+    return strings.take(pa.array(firsts)), codes
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -17,14 +17,16 @@ import pyarrow as pa
 
 from recsys_pipeline.kernels.columns import TOTAL, WIDTH
 from recsys_pipeline.schemas.features import RECENT_ITEMS
-from recsys_pipeline.transforms.entities import arrow_strings, sorted_codes
+from recsys_pipeline.transforms.entities import arrow_strings, distinct_codes, sorted_codes
 from recsys_pipeline.transforms.features_common import COUNTS
 from recsys_pipeline.transforms.threads import two_at_a_time
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Sequence
 
-    from recsys_pipeline.transforms.arrays import Flags, Ints, Lists
+    import numpy.typing as npt
+
+    from recsys_pipeline.transforms.arrays import Bytes, Codes, Days, Flags, Ints, Lists
     from recsys_pipeline.transforms.stable_hash import Words
     from recsys_pipeline.transforms.state import State
 
@@ -47,13 +49,29 @@ class Coded:
     ids: pl.Series
     strings: pa.LargeStringArray
     hashes: Words
-    codes: Ints
+    codes: Codes
 
     @classmethod
-    def of(cls, column: pl.Series) -> Coded:
-        """Code a String series without nulls."""
-        strings, hashes, codes = sorted_codes(arrow_strings(column))
+    def of(cls, parts: Sequence[tuple[pa.LargeStringArray, Codes]]) -> Coded:
+        """Code a column of which each part has distinct ids and codes of its own.
+
+        Args:
+            parts: Ids by code, and the code of each row, of the parts in their order.
+        """
+        every = pa.concat_arrays([pa.array([], pa.large_string()), *(ids for ids, _ in parts)])
+        strings, hashes, places = sorted_codes(every)
+        codes = np.empty(sum(len(own) for _, own in parts), np.uint32)
+        at = first = 0
+        for ids, own in parts:
+            codes[at : at + len(own)] = places[first : first + len(ids)][own]
+            at, first = at + len(own), first + len(ids)
         return cls(pl.Series(strings, dtype=pl.String), strings, hashes, codes)
+
+
+def _own_codes(column: pl.Series) -> tuple[pa.LargeStringArray, Codes]:
+    """Return the distinct strings of a part of a column, and the code of each row."""
+    strings, codes = distinct_codes(arrow_strings(column))
+    return strings, codes.astype(np.uint32)
 
 
 @dataclass(frozen=True)
@@ -126,61 +144,78 @@ class EventPass:
     Args:
         state: What came before.
         events: Accepted events (columns of `Interaction`) of the tenant, of later days only, in
-            any order.
+            any order; whole, or part by part.
+
+    Attributes:
+        times: Microseconds since 1970-01-01 of each event.
+        days: Days since 1970-01-01.
+        types: Place of its type in `COUNTS`.
     """
 
-    def __init__(self, state: State, events: pl.DataFrame) -> None:
+    def __init__(self, state: State, events: pl.DataFrame | Iterable[pl.DataFrame]) -> None:
         self.state = state
-        ids = (events["user_id"], events["item_id"])
+        ids: tuple[list[tuple[pa.LargeStringArray, Codes]], ...] = ([], [])
+        columns: tuple[list[npt.NDArray[Any]], ...] = ([], [], [], [])
+        for part in [events] if isinstance(events, pl.DataFrame) else events:
+            both = two_at_a_time(_own_codes, (part["user_id"], part["item_id"]))
+            for found, coded in zip(ids, both, strict=True):
+                found.append(coded)
+            for kept, column in zip(columns, _numbers(part), strict=True):
+                kept.append(column)
+            del part  # it is large, and the next one is read before the name is taken
+        self.times: Ints = _joined(columns[0], np.int64)
+        self.days: Days = _joined(columns[1], np.int32)
+        self.types: Bytes = _joined(columns[2], np.uint8)
+        self._ratings: npt.NDArray[np.int16] = _joined(columns[3], np.int16)
         self.users, self.items = two_at_a_time(Coded.of, ids)
+        del ids
         self.known_items = state.items.find(self.items.strings, self.items.hashes)
         self.start_of_items = state.items.start(self.known_items)
         self._find_users()
-        self.times: Ints = events["timestamp"].to_physical().to_numpy()
-        self.days: Ints = events["date"].to_physical().cast(pl.Int64).to_numpy()
-        self.types = (
-            events["interaction_type"]
-            .replace_strict(list(COUNTS.values()), list(range(len(COUNTS))), return_dtype=pl.UInt8)
-            .to_numpy()
-        )
-        self._ratings = (events["rating"] * 100).round().cast(pl.Int64).fill_null(-1).to_numpy()
 
     def _find_users(self) -> None:
-        """Read from the state, bucket by bucket, what the pass's users bring with them."""
+        """Find the pass's users in the state, bucket by bucket."""
+        self.bucket_of = self.state.bucket_of(self.users.hashes)
+        buckets = np.unique(self.bucket_of).tolist()
+        self.members: list[Members] = list(two_at_a_time(self._found, buckets))
+
+    def _found(self, number: int) -> Members:
+        """Return the pass's users of a bucket."""
+        users = np.flatnonzero(self.bucket_of == number)
+        strings = self.users.strings.take(pa.array(users))
+        known = self.state.buckets[number].entities.find(strings, self.users.hashes[users])
+        return Members(number, users, known)
+
+    # what follows is asked for in kernels' threads too, and so must not wait for them
+
+    @cached_property
+    def start_of_users(self) -> Ints:
+        """The totals of each user before the pass."""
+        start = np.empty((len(self.users.ids), WIDTH), np.int64)
+        for members in self.members:
+            start[members.users] = self.state.buckets[members.bucket].entities.start(members.known)
+        return start
+
+    @cached_property
+    def _recent_before(self) -> Lists:
+        """Each user's latest items before the pass."""
         from recsys_pipeline.kernels.groups import take_lists
 
-        size = len(self.users.ids)
-        self.bucket_of = self.state.bucket_of(self.users.hashes)
-        self.members: list[Members] = []
-        self.start_of_users = np.empty((size, WIDTH), np.int64)
         parts: list[Lists] = []
-        number = np.empty(size, np.int64)
+        number = np.empty(len(self.users.ids), np.int64)
         at = 0
-        for found in two_at_a_time(self._found, np.unique(self.bucket_of).tolist()):
-            members, start, recent = found
-            self.members.append(members)
-            self.start_of_users[members.users] = start
-            parts.append(recent)
+        for members in self.members:
+            bucket = self.state.buckets[members.bucket]
+            parts.append(take_lists(bucket.recent_offsets, bucket.recent, members.known))
             number[members.users] = np.arange(at, at + len(members.users))
             at += len(members.users)
         lengths = np.concatenate([np.diff(offsets) for offsets, _ in parts] or [number])
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         values = np.concatenate([values for _, values in parts] or [np.empty(0, np.uint32)])
-        self._recent_before = take_lists(offsets, values, number)
-
-    def _found(self, number: int) -> tuple[Members, Ints, Lists]:
-        """Return the pass's users of a bucket, their totals and latest items before the pass."""
-        from recsys_pipeline.kernels.groups import take_lists
-
-        users = np.flatnonzero(self.bucket_of == number)
-        bucket = self.state.buckets[number]
-        strings = self.users.strings.take(pa.array(users))
-        known = bucket.entities.find(strings, self.users.hashes[users])
-        recent = take_lists(bucket.recent_offsets, bucket.recent, known)
-        return Members(number, users, known), bucket.entities.start(known), recent
+        return take_lists(offsets, values, number)
 
     @cached_property
-    def by_user(self) -> tuple[Ints, Ints]:
+    def by_user(self) -> tuple[Ints, Codes]:
         """Offsets by user, and event numbers by (user, time, item)."""
         from recsys_pipeline.kernels.groups import counting_sort, is_ordered
 
@@ -189,15 +224,20 @@ class EventPass:
         if not is_ordered(offsets, rows, self.times, self.items.codes):
             by_time = np.lexsort((self.items.codes, self.times))
             offsets, rows = counting_sort(self.users.codes[by_time], len(self.users.ids))
-            rows = by_time[rows]
+            rows = by_time[rows].astype(np.uint32)
         return offsets, rows
 
     @cached_property
-    def _by_day(self) -> Ints:
+    def by_day(self) -> Ints:
         """Event numbers, days ascending; none where they stand so."""
         if bool((self.days[1:] >= self.days[:-1]).all()):
             return np.empty(0, np.int64)
         return np.argsort(self.days, kind="stable")
+
+    @cached_property
+    def days_in_order(self) -> Days:
+        """The day of each event, ascending."""
+        return self.days[self.by_day] if len(self.by_day) else self.days
 
     @cached_property
     def first_meetings(self) -> Flags:
@@ -254,7 +294,7 @@ class EventPass:
         low, wanted = self.wanted(days)
         who, when, found, last = running_totals(
             coded.codes,
-            self._by_day,
+            self.by_day,
             self.days - low,
             self.times,
             self.types,
@@ -307,3 +347,27 @@ class EventPass:
     @cached_property
     def _state_item_ids(self) -> pl.Series:
         return pl.Series(self.state.items.ids, dtype=pl.String)
+
+
+def _numbers(events: pl.DataFrame) -> tuple[npt.NDArray[Any], ...]:
+    """Return time, day, type and rating in hundredths (-1 without one) of events."""
+    kinds = {word: number for number, word in enumerate(COUNTS.values())}
+    return (
+        events["timestamp"].to_physical().to_numpy(),
+        events["date"].to_physical().to_numpy(),
+        events["interaction_type"].replace_strict(kinds, return_dtype=pl.UInt8).to_numpy(),
+        (events["rating"] * 100).round().cast(pl.Int16).fill_null(-1).to_numpy(),
+    )
+
+
+def _joined(parts: list[npt.NDArray[Any]], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """Return the parts of a column as one array, and let go of them."""
+    if len(parts) == 1:
+        return parts.pop()
+    whole = np.empty(sum(len(part) for part in parts), dtype)
+    end = len(whole)
+    while parts:
+        part = parts.pop()
+        whole[end - len(part) : end] = part
+        end -= len(part)
+    return whole

@@ -8,7 +8,7 @@ of days and the thread count.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -21,34 +21,38 @@ from recsys_pipeline.transforms.threads import two_at_a_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy.typing as npt
-
-    from recsys_pipeline.transforms.arrays import Flags, Floats, Ints
+    from recsys_pipeline.transforms.arrays import Codes, Flags, Floats, Ints
     from recsys_pipeline.transforms.event_pass import EventPass, Members
+    from recsys_pipeline.transforms.positives import Positives
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
+    from recsys_pipeline.transforms.stable_hash import Words
 
-_PART = 100_000
+_PART = 25_000
 _EXACT = np.uint64(0x6578616374)  # sets the exact path's hashes apart from the proposals'
 
 
 @dataclass(frozen=True)
 class Negatives:
-    """Negatives and what could not be drawn.
+    """The negatives of some users of a day, and what could not be drawn.
 
     Attributes:
-        positive: For each negative the positive that it was drawn for: its row in the positives,
+        day: Days since 1970-01-01.
+        events: Event number of each positive of these users, by user, timestamp, item.
+        positive: For each negative the positive that it was drawn for: its place in `events`,
             ascending.
         item: Its item (code in `KnownItems`).
         sampling_probability: Its probability in one draw, before exclusion.
         conditional_probability: The same after exclusion.
-        shortfall: Requested less drawn, by day with positives, zeros included.
+        shortfall: Requested less drawn.
     """
 
+    day: int
+    events: Codes
     positive: Ints
     item: Ints
     sampling_probability: Floats
     conditional_probability: Floats
-    shortfall: dict[int, int]
+    shortfall: int
 
 
 @dataclass(frozen=True)
@@ -56,44 +60,46 @@ class _Batch:
     """Positives of one day in slot order: by user, timestamp, item.
 
     Attributes:
-        rows: Row of each in the positives.
         day: Days since 1970-01-01.
+        place: Place of each among the positives of the same users.
         user: User code of each positive.
         item: Item code of each, of the pass.
         timestamp: Microseconds since 1970-01-01.
         occurrence: 0, 1, … among those equal in all three.
     """
 
-    rows: Ints
     day: int
-    user: Ints
-    item: Ints
+    place: Ints
+    user: Codes
+    item: Codes
     timestamp: Ints
     occurrence: Ints
 
-    def take(self, chosen: Flags | slice) -> _Batch:
-        """Return some of the positives."""
-        columns = (self.user, self.item, self.timestamp, self.occurrence)
-        return _Batch(self.rows[chosen], self.day, *(column[chosen] for column in columns))
+    @classmethod
+    def of(cls, events: EventPass, day: int, rows: Codes) -> _Batch:
+        """Return the positives that some events of a day are."""
+        columns = (events.users.codes[rows], events.items.codes[rows], events.times[rows])
+        return cls(day, np.arange(len(rows)), *columns, _occurrences(*columns))
 
-    def parts(self) -> Iterator[_Batch]:
-        """Cut it into parts of about `_PART` positives, each with all those of its users."""
-        begin = 0
-        while begin < len(self.user):
-            end = begin + _PART
-            if end < len(self.user):
-                end = int(np.searchsorted(self.user, self.user[end - 1], side="right"))
-            yield self.take(slice(begin, end))
-            begin = end
+    def take(self, chosen: Flags) -> _Batch:
+        """Return some of the positives."""
+        return _Batch(
+            self.day,
+            self.place[chosen],
+            self.user[chosen],
+            self.item[chosen],
+            self.timestamp[chosen],
+            self.occurrence[chosen],
+        )
 
 
 def negatives(
-    positives: pl.DataFrame,
+    positives: Positives,
     events: EventPass,
     items: KnownItems,
     tenant: str,
     config: SamplingConfig,
-) -> Negatives:
+) -> Iterator[Negatives]:
     """Draw `ratio` negatives for each positive.
 
     Candidates of a day are the items of the catalogue that are available at the end of the day
@@ -107,89 +113,49 @@ def negatives(
     `popularity_weights` of the events before the day.
 
     Args:
-        positives: Columns date, user_id, item_id (codes of the pass), timestamp, as `positives`
-            returns: sorted by date, user_id, timestamp, item_id.
+        positives: Those of the events that negatives are wanted for.
         events: The tenant's events, on the state of the days before.
         items: All items of the tenant.
         tenant: The tenant.
         config: How it draws.
+
+    Yields:
+        Parts of about `_PART` positives, each with all those of its users on a day; by day, then
+        user. They are drawn as they are asked for, two at a time.
     """
     state = ItemState(events, items)
     seed = fold(start(config.seed), hash_strings(pl.Series([tenant])))
     _ = events.first_meetings  # which all need
 
-    def tasks() -> Iterator[tuple[_Batch, Members, _Pool]]:
-        for batch in _batches(positives):
-            pool = _Pool.of(state, batch.day, config)
-            for own, members in _by_bucket(batch, events):
-                for part in own.parts():
-                    yield part, members, pool
+    def tasks() -> Iterator[tuple[int, Codes, _Pool]]:
+        for number in np.flatnonzero(np.diff(positives.offsets)).tolist():
+            day = positives.day + number
+            pool = _Pool.of(state, items, day, config)
+            begin, end = positives.offsets[number : number + 2].tolist()
+            for rows in _parts(events, positives.events[begin:end]):
+                yield day, rows, pool
 
-    drawn = list(two_at_a_time(lambda task: _draw(*task, events, items, seed, config), tasks()))
-    shortfall: dict[int, int] = {}
-    for part in drawn:
-        shortfall[part.day] = shortfall.get(part.day, 0) + part.shortfall
-
-    def joined(name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
-        every = np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in drawn)])
-        return every if order is None else every[order]
-
-    order = None
-    positive = joined("positive", np.int64)
-    if len(events.members) > 1:  # they were drawn bucket by bucket
-        order = np.argsort(positive, kind="stable")
-        positive = positive[order]
-    return Negatives(
-        positive,
-        joined("item", np.int64),
-        joined("sampling_probability", np.float64),
-        joined("conditional_probability", np.float64),
-        shortfall,
-    )
+    return two_at_a_time(lambda task: _draw(*task, events, items, seed, config), tasks())
 
 
-def _batches(positives: pl.DataFrame) -> Iterator[_Batch]:
-    """Split positives into batches, in the order of days."""
-    days, *columns = (
-        positives[name].to_physical().cast(pl.Int64).to_numpy()
-        for name in ("date", "user_id", "item_id", "timestamp")
-    )
-    columns.append(_occurrences(days, *columns))
-    edges = np.flatnonzero(np.diff(days)) + 1
-    starts = np.concatenate([[0], edges])[: len(days)]
-    ends = np.concatenate([edges, [len(days)]])
-    for begin, end in zip(starts, ends, strict=False):
-        rows = np.arange(begin, end)
-        yield _Batch(rows, int(days[begin]), *(c[begin:end] for c in columns))
+def _parts(events: EventPass, rows: Codes) -> Iterator[Codes]:
+    """Cut a day's positives into parts of about `_PART`, each with all those of its users."""
+    begin = 0
+    while begin < len(rows):
+        end = min(begin + _PART, len(rows))
+        last = events.users.codes[rows[end - 1]]
+        most = int(np.diff(events.by_user[0][last : last + 2])[0])  # events that the user has
+        end += int((events.users.codes[rows[end : end + most]] == last).sum())
+        yield rows[begin:end]
+        begin = end
 
 
-def _occurrences(*keys: Ints) -> Ints:
+def _occurrences(*keys: Ints | Codes) -> Ints:
     """Return 0, 1, … within each run of rows that are equal in all keys."""
     number = np.arange(len(keys[0]))
     begins = np.ones(len(number), np.bool_)
     begins[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
     return number - np.maximum.accumulate(np.where(begins, number, 0))
-
-
-def _by_bucket(batch: _Batch, events: EventPass) -> Iterator[tuple[_Batch, Members]]:
-    """Divide positives by the bucket of their users: what they have met is read from there."""
-    bucket_of = events.bucket_of[batch.user]
-    for members in events.members:
-        chosen = bucket_of == members.bucket
-        if chosen.any():
-            yield batch.take(chosen), members
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """What was drawn for a part of a day's positives, as in `Negatives`, and how many are missing."""
-
-    positive: Ints
-    item: Ints
-    sampling_probability: Floats
-    conditional_probability: Floats
-    day: int
-    shortfall: int
 
 
 @dataclass(frozen=True)
@@ -198,16 +164,22 @@ class _Pool:
 
     Attributes:
         codes: Item codes of the candidates.
+        hashes: Stable hashes of their ids.
         place: Place among them of every item code, or -1.
         weights: Weight of each; empty when all are equal.
+        table: Their alias table.
     """
 
     codes: Ints
+    hashes: Words
     place: Ints
     weights: Ints
+    table: Words
 
     @classmethod
-    def of(cls, state: ItemState, day: int, config: SamplingConfig) -> _Pool:
+    def of(cls, state: ItemState, items: KnownItems, day: int, config: SamplingConfig) -> _Pool:
+        from recsys_pipeline.kernels.sampling import alias_table
+
         candidates = state.candidates(day)
         codes = np.flatnonzero(candidates)
         place = np.full(len(candidates), -1, np.int64)
@@ -217,19 +189,55 @@ class _Pool:
             if config.strategy == "popularity"
             else np.empty(0, np.int64)
         )
-        return cls(codes, place, weights)
+        return cls(codes, items.hashes[codes], place, weights, alias_table(weights))
 
 
 def _draw(
+    day: int,
+    rows: Codes,
+    pool: _Pool,
+    events: EventPass,
+    items: KnownItems,
+    seed: Words,
+    config: SamplingConfig,
+) -> Negatives:
+    """Draw for positives of one day, bucket by bucket: what users have met is read from there."""
+    batch = _Batch.of(events, day, rows)
+    found: list[tuple[Ints, Ints, Floats, Floats]] = []
+    if len(events.members) == 1:
+        found.append(_of_bucket(batch, events.members[0], pool, events, items, seed, config))
+    else:
+        bucket_of = events.bucket_of[batch.user]
+        for members in events.members:
+            own = bucket_of == members.bucket
+            if own.any():
+                part = batch.take(own)
+                found.append(_of_bucket(part, members, pool, events, items, seed, config))
+    positive, item, of_all, of_left = (
+        np.concatenate(columns) for columns in zip(*found, strict=True)
+    )
+    if len(found) > 1:
+        order = np.argsort(positive, kind="stable")
+        positive, item = positive[order], item[order]
+        of_all, of_left = of_all[order], of_left[order]
+    missing = len(rows) * config.ratio - len(positive)
+    return Negatives(day, rows, positive, item, of_all, of_left, missing)
+
+
+def _of_bucket(
     batch: _Batch,
     members: Members,
     pool: _Pool,
     events: EventPass,
     items: KnownItems,
-    seed: npt.NDArray[np.uint64],
+    seed: Words,
     config: SamplingConfig,
-) -> _Drawn:
-    """Draw for positives of one day and bucket."""
+) -> tuple[Ints, Ints, Floats, Floats]:
+    """Draw for positives of one day and bucket.
+
+    Returns:
+        Place of its positive, item and both probabilities of each negative, as in `Negatives`.
+    """
     from recsys_pipeline.kernels.sampling import (
         ROUNDS,
         banned_candidates,
@@ -265,12 +273,12 @@ def _draw(
         config.ratio,
         fold(user_states, _EXACT),
         *banned,
-        items.hashes[pool.codes],
+        pool.hashes,
         pool.weights,
+        pool.table,
         ROUNDS,
     )
     positive, item, of_all, of_left = drawn_negatives(
         slots, config.ratio, offsets, left, pool.weights, pool.codes
     )
-    short = len(slots) - len(positive)
-    return _Drawn(batch.rows[positive], item, of_all, of_left, batch.day, short)
+    return batch.place[positive], item, of_all, of_left

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from recsys_pipeline.transforms.features_common import COUNTS
 
@@ -13,13 +13,29 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import date
 
+    from recsys_pipeline.transforms.arrays import Codes, Ints
     from recsys_pipeline.transforms.event_pass import EventPass
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
 
 
+@dataclass(frozen=True)
+class Positives:
+    """The positives of a pass.
+
+    Attributes:
+        events: Event number of each, by day, user, time, item.
+        day: The first day, in days since 1970-01-01.
+        offsets: Those of day `day + n` are `events[offsets[n]:offsets[n + 1]]`.
+    """
+
+    events: Codes
+    day: int
+    offsets: Ints
+
+
 def positives(
     events: EventPass, config: SamplingConfig, days: Collection[date] | None = None
-) -> pl.DataFrame:
+) -> Positives:
     """Choose the positives of a tenant.
 
     At level `user_item_day` the events of a (user, item, day) that are of a positive type make
@@ -29,29 +45,19 @@ def positives(
         events: The tenant's events.
         config: Which types are positive, and the level.
         days: Days whose positives are wanted; None for all.
-
-    Returns:
-        Columns date, user_id and item_id (codes of the pass, which sort as the ids do) and
-        timestamp, sorted by date, user_id, timestamp, item_id.
     """
     from recsys_pipeline.kernels.positives import positive_events
 
     is_positive = np.array([word in config.positive_types for word in COUNTS.values()])
     low, wanted = events.wanted(days)
-    chosen = positive_events(
+    chosen, offsets = positive_events(
         *events.by_user,
         events.items.codes,
         len(events.items.ids),
-        events.days - low,
+        events.days,
+        low,
         is_positive[events.types],
         wanted,
         config.level == "user_item_day",
     )
-    return pl.DataFrame(
-        {
-            "date": pl.Series(events.days[chosen].astype(np.int32)).cast(pl.Date),
-            "user_id": events.users.codes[chosen],
-            "item_id": events.items.codes[chosen],
-            "timestamp": pl.Series(events.times[chosen]).cast(pl.Datetime("us", "UTC")),
-        }
-    )
+    return Positives(chosen, low, offsets)

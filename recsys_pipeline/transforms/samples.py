@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +14,11 @@ from recsys_pipeline.schemas.samples import SAMPLE_KEYS, TrainingSample
 from recsys_pipeline.transforms.candidates import KnownItems
 from recsys_pipeline.transforms.event_pass import EPOCH
 from recsys_pipeline.transforms.negatives import negatives
-from recsys_pipeline.transforms.point_in_time import features_before
+from recsys_pipeline.transforms.point_in_time import FeaturesBefore
 from recsys_pipeline.transforms.positives import positives
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-    from datetime import date
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from recsys_pipeline.transforms.event_pass import EventPass
     from recsys_pipeline.transforms.negatives import Negatives
@@ -31,16 +30,18 @@ _ONE = np.uint64(1)
 
 @dataclass(frozen=True)
 class Samples:
-    """Training samples and what could not be drawn.
+    """Training samples of some users of a day, and what could not be drawn.
 
     Attributes:
+        day: The day.
         rows: `SAMPLE_KEYS`, then the feature columns, as `TrainingSample` types them; sorted by
-            (date, user_id, timestamp, label descending, item_id).
-        shortfall: Negatives asked for less drawn, by day with positives, zeros included.
+            (user_id, timestamp, label descending, item_id).
+        shortfall: Negatives asked for less drawn.
     """
 
+    day: date
     rows: pl.DataFrame
-    shortfall: dict[date, int]
+    shortfall: int
 
 
 def training_samples(
@@ -51,8 +52,8 @@ def training_samples(
     config: SamplingConfig,
     feature_columns: Sequence[str],
     event_weights: Mapping[str, int],
-) -> Samples:
-    """Build the training samples of some days of a tenant.
+) -> Iterator[Samples]:
+    """Build the training samples of some days of a tenant, a part of a day at a time.
 
     Rows of later days in any input change nothing.
 
@@ -66,40 +67,47 @@ def training_samples(
         feature_columns: Names out of `SAMPLE_FEATURES`, in the order wanted.
         event_weights: Integer weight of each interaction type in `engagement_score`.
 
+    Yields:
+        Parts in the order of (day, user); none of a day without positives. A part has all samples of
+        its users on the day.
+
     Raises:
         SettingsError: A feature column is not one of `SAMPLE_FEATURES`.
     """
     items = KnownItems.of(events, item_versions)
-    chosen = positives(events, config, days)
-    drawn = negatives(chosen, events, items, tenant, config)
-    labelled = _in_order(chosen, drawn, items, config)
-    features = features_before(labelled, events, items, feature_columns, event_weights)
+    features = FeaturesBefore(events, items, feature_columns, event_weights)
     schema = frame_schema(TrainingSample)
-    rows = labelled.with_columns(
-        pl.lit(tenant).alias("tenant"),
-        events.users.ids.gather(labelled["user"]).alias("user_id"),
-        items.ids.gather(labelled["item"]).alias("item_id"),
-    ).select(SAMPLE_KEYS)
-    names = (*SAMPLE_KEYS, *feature_columns)
-    return Samples(
-        rows.hstack(features.get_columns()).cast({name: schema[name] for name in names}),
-        {EPOCH + timedelta(days=day): short for day, short in drawn.shortfall.items()},
-    )
+    chosen = positives(events, config, days)
+    for drawn in negatives(chosen, events, items, tenant, config):
+        labelled = _in_order(drawn, events, items, config)
+        rows = labelled.with_columns(
+            pl.lit(tenant).alias("tenant"),
+            events.users.ids.gather(labelled["user"]).alias("user_id"),
+            items.ids.gather(labelled["item"]).alias("item_id"),
+        ).select(SAMPLE_KEYS)
+        names = (*SAMPLE_KEYS, *feature_columns)
+        rows = rows.hstack(features.of(labelled).get_columns())
+        yield Samples(
+            EPOCH + timedelta(days=drawn.day),
+            rows.cast({name: schema[name] for name in names}),
+            drawn.shortfall,
+        )
 
 
 def _in_order(
-    chosen: pl.DataFrame, drawn: Negatives, items: KnownItems, config: SamplingConfig
+    drawn: Negatives, events: EventPass, items: KnownItems, config: SamplingConfig
 ) -> pl.DataFrame:
-    """Return positives and negatives, sorted by date, user, time, label (descending) and item.
+    """Return positives and negatives, sorted by user, time, label (descending) and item.
 
     Returns:
         Columns `user`, `item` (codes), `date`, `timestamp`, `label`, `negative_source` and both
         probabilities.
     """
-    item = items.of_pass[chosen["item_id"].to_numpy()]
+    user, time = events.users.codes[drawn.events], events.times[drawn.events]
+    item = items.of_pass[events.items.codes[drawn.events]]
     # positives are in order: those that share user and time are one group, its negatives behind
-    moment = chosen.select(pl.struct("date", "user_id", "timestamp").rle_id()).to_series()
-    group = moment.to_numpy().astype(np.uint64)
+    begins = (np.diff(user, prepend=-1) != 0) | (np.diff(time, prepend=time[:1]) != 0)
+    group = np.cumsum(begins).astype(np.uint64)
     bits = np.uint64(max(len(items.ids) - 1, 1).bit_length())
     keys = np.concatenate(
         [
@@ -110,17 +118,19 @@ def _in_order(
         ]
     )
     order = np.argsort(keys)
-    source = np.concatenate([np.arange(chosen.height), drawn.positive])[order]
-    number = np.where(order < chosen.height, -1, order - chosen.height)
+    source = np.concatenate([np.arange(len(user)), drawn.positive])[order]
+    number = np.where(order < len(user), -1, order - len(user))
     is_negative = pl.Series(number >= 0)
     of_negative = pl.Series(number).set(~is_negative, None)
-    rows = chosen.select(pl.col("user_id").alias("user"), "date", "timestamp")
-    return rows.select(pl.all().gather(source)).with_columns(
-        pl.Series("item", np.concatenate([item, drawn.item])[order]),
-        (~is_negative).cast(pl.Float64).alias("label"),
-        pl.when(is_negative).then(pl.lit(config.strategy)).alias("negative_source"),
-        pl.Series(drawn.sampling_probability).gather(of_negative).alias("sampling_probability"),
-        pl.Series(drawn.conditional_probability)
-        .gather(of_negative)
-        .alias("conditional_probability"),
-    )
+    day = EPOCH + timedelta(days=drawn.day)
+    return pl.DataFrame(
+        {
+            "user": user[source],
+            "item": np.concatenate([item, drawn.item])[order],
+            "date": pl.repeat(day, len(order), dtype=pl.Date, eager=True),
+            "timestamp": pl.Series(time[source]).cast(pl.Datetime("us", "UTC")),
+            "label": (~is_negative).cast(pl.Float64),
+            "sampling_probability": pl.Series(drawn.sampling_probability).gather(of_negative),
+            "conditional_probability": pl.Series(drawn.conditional_probability).gather(of_negative),
+        }
+    ).with_columns(pl.when(is_negative).then(pl.lit(config.strategy)).alias("negative_source"))

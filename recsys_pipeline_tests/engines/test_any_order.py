@@ -9,8 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recsys_pipeline.engines import view
 from recsys_pipeline.engines.pending import pending_days, standings
 from recsys_pipeline.storage.landing import Landing
+from recsys_pipeline.storage.layout import TEMPORARY
+from recsys_pipeline.transforms import negatives
 from recsys_pipeline_tests.landed import (
     all_days,
     file_hashes,
@@ -69,6 +72,19 @@ def test_days_in_any_order_equal_one_range(scratch, seed, order, limit):
 
     assert file_hashes(parts) == file_hashes(whole)
     assert pending_days(view_of(small_chunks)) == []
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "popularity"])
+def test_events_read_and_samples_drawn_in_parts_give_the_same_files(scratch, monkeypatch, strategy):
+    whole, parts = scratch("whole"), scratch("parts")
+    _landing(whole, 12)
+    _copy_landing(whole, parts)
+    run_days(settings_for(whole, negative_strategy=strategy), all_days(DAYS))
+    monkeypatch.setattr(negatives, "_PART", 1)
+    monkeypatch.setattr(view, "PART_ROWS", 7)
+    run_days(settings_for(parts, negative_strategy=strategy), all_days(DAYS))
+    assert file_hashes(parts) == file_hashes(whole)
+    assert not list((parts / TEMPORARY).iterdir())
 
 
 def test_steps_of_unvalidated_history_equal_a_full_run(scratch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
@@ -270,6 +271,29 @@ def test_rows_that_break_a_contract_are_not_published(tmp_path, monkeypatch):
     with pytest.raises(ContractError):
         run_days(config, all_days(3), steps=("user",), force=True)
     assert file_hashes(tmp_path) == before
+
+
+def test_samples_that_break_a_contract_leave_nothing_behind(tmp_path, monkeypatch):
+    """They are judged part by part: the first day's are in files already when the last one fails."""
+    from recsys_pipeline.engines import steps
+    from recsys_pipeline.errors import ContractError
+    from recsys_pipeline.storage.layout import TEMPORARY
+
+    config = _three_days(tmp_path)
+    run_days(config, all_days(3))
+    before = file_hashes(tmp_path)
+    real = steps.training_samples
+
+    def broken(*args):
+        *parts, last = real(*args)
+        bad = last.rows.with_columns(label=pl.lit(2.0))
+        return iter([*parts, replace(last, rows=bad)])
+
+    monkeypatch.setattr(steps, "training_samples", broken)
+    with pytest.raises(ContractError, match="label"):
+        run_days(config, all_days(3), steps=("samples",), force=True)
+    assert file_hashes(tmp_path) == before
+    assert not list((tmp_path / TEMPORARY).iterdir())
 
 
 def test_acceptance_covers_the_share_that_the_day_has_now(tmp_path, use_root):

@@ -65,14 +65,20 @@ def publishes_less() -> None:
     """Each published file lacks a row, and its record knows nothing of it."""
     from dataclasses import replace
 
-    from recsys_pipeline.storage.parquet_store import ParquetStore
+    import polars as pl
+
+    from recsys_pipeline.storage.parquet_store import ParquetStore, Spooled
 
     switch = ParquetStore._switch
 
     def less(store: ParquetStore, *args: Any) -> Any:
         *where, content, pin, old = args
-        if content.frame is not None and content.frame.height > 1:
-            content = replace(content, frame=content.frame.head(-1))
+        frame = content.frame
+        if isinstance(frame, Spooled) and frame.rows > 1:
+            pl.read_parquet(frame.path).head(-1).write_parquet(frame.path)
+            content = replace(content, frame=replace(frame, rows=frame.rows - 1))
+        elif isinstance(frame, pl.DataFrame) and frame.height > 1:
+            content = replace(content, frame=frame.head(-1))
         return switch(store, *where, content, pin, old)
 
     ParquetStore._switch = less

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from recsys_pipeline.errors import StaleInputError, TenantError
+from recsys_pipeline.storage import parquet_store
 from recsys_pipeline.storage.objects import open_store
 from recsys_pipeline.storage.parquet_store import Content, ParquetStore
 from recsys_pipeline.storage.records import Pin
@@ -93,3 +94,43 @@ def test_concurrent_publishers_leave_the_newest_landing(tmp_path):
     assert record.pin == Pin(9, 1)
     assert record.inputs == f"{value // 10}-{value % 10}"
     assert store.objects.identity("table/date=2025-01-01/tenant=acme/part-0.parquet") == record.file
+
+
+def _many(rows):
+    names = pl.Series([f"n{i % 7}" for i in range(rows)], dtype=pl.String)
+    return pl.DataFrame({"value": range(rows), "name": names}).select(
+        pl.lit(DAY).alias("date"), pl.lit("acme").alias("tenant"), "value", "name"
+    )
+
+
+@pytest.mark.parametrize("size", [1, 3, 20, 21, 99, 100])
+def test_the_bytes_of_a_file_say_nothing_of_its_parts(store, monkeypatch, size):
+    monkeypatch.setitem(parquet_store._PARQUET, "row_group_size", 20)
+    frame = _many(99)
+    whole = store.publish("table", DAY, {"acme": Content(frame, "x")}, Pin(1, 1))["acme"]
+    parts = [frame.slice(at, size) for at in range(0, 99, size)] + [frame.clear()]
+    spooled = store.spool(iter([frame.clear(), *parts]), frame.schema)
+    record = store.publish("table", DAY, {"acme": Content(spooled, "y")}, Pin(1, 1))["acme"]
+    assert (record.rows, record.content) == (99, whole.content)
+    assert not spooled.path.exists()
+    assert store.scan("table", [(DAY, "acme")]).collect().height == 99
+
+
+def test_parts_without_rows_are_no_file(store):
+    frame = _many(0)
+    store.publish("table", DAY, {"acme": Content(_frame(1), "a")}, Pin(1, 1))
+    spooled = store.spool(iter([frame, frame]), frame.schema)
+    assert not spooled.path.exists()
+    record = store.publish("table", DAY, {"acme": Content(spooled, "b")}, Pin(1, 1))["acme"]
+    assert (record.rows, record.file) == (0, None)
+
+
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_a_part_that_fails_leaves_no_file(store, tmp_path, before):
+    def parts():
+        yield from [_many(3)] * before
+        raise TenantError("a part", "fails", "as it must")
+
+    with pytest.raises(TenantError):
+        store.spool(parts(), _many(0).schema)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

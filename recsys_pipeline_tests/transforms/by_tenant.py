@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 
 from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.schemas.samples import SAMPLE_KEYS, SampleKeys, TrainingSample
 from recsys_pipeline.transforms.candidates import KnownItems
-from recsys_pipeline.transforms.event_pass import EventPass
+from recsys_pipeline.transforms.event_pass import EPOCH, EventPass
 from recsys_pipeline.transforms.merge import Merge
 from recsys_pipeline.transforms.negatives import negatives
 from recsys_pipeline.transforms.positives import positives
@@ -51,6 +53,12 @@ def short_frame(tenant, shortfall):
     )
 
 
+def _by_day(short):
+    """Sum the shortfall of parts."""
+    every = pl.concat(short).group_by("tenant", "date").agg(pl.col("shortfall").sum())
+    return every.sort("date", "tenant")
+
+
 def negatives_of(events, versions, config, days=None, cuts=()):
     """Return the negatives as `SampleKeys` types them, and the shortfall by (tenant, date)."""
     schema = frame_schema(SampleKeys)
@@ -63,24 +71,27 @@ def negatives_of(events, versions, config, days=None, cuts=()):
             items = KnownItems.of(one, listed)
             wanted = held if days is None else [day for day in held if day in days]
             chosen = positives(one, config[tenant], wanted)
-            drawn = negatives(chosen, one, items, tenant, config[tenant])
-            named = chosen.select("date", "user_id", "timestamp")[drawn.positive].with_columns(
-                pl.lit(tenant).alias("tenant"),
-                pl.lit(config[tenant].strategy).alias("negative_source"),
-                pl.Series("sampling_probability", drawn.sampling_probability),
-                pl.Series("conditional_probability", drawn.conditional_probability),
-                one.users.ids.gather(chosen["user_id"].gather(drawn.positive)).alias("user_id"),
-                items.ids.gather(drawn.item).alias("item_id"),
-            )
-            rows.append(named.select(NEGATIVE_COLUMNS))
-            from datetime import date, timedelta
-
-            dated = {date(1970, 1, 1) + timedelta(d): n for d, n in drawn.shortfall.items()}
-            short.append(short_frame(tenant, dated))
+            for drawn in negatives(chosen, one, items, tenant, config[tenant]):
+                source = drawn.events[drawn.positive]
+                day = EPOCH + timedelta(days=drawn.day)
+                named = pl.DataFrame(
+                    {
+                        "tenant": [tenant] * len(source),
+                        "date": [day] * len(source),
+                        "user_id": one.users.ids.gather(one.users.codes[source]),
+                        "item_id": items.ids.gather(drawn.item),
+                        "timestamp": one.times[source],
+                        "negative_source": [config[tenant].strategy] * len(source),
+                        "sampling_probability": drawn.sampling_probability,
+                        "conditional_probability": drawn.conditional_probability,
+                    }
+                )
+                rows.append(named.cast(rows[0].schema))
+                short.append(short_frame(tenant, {day: drawn.shortfall}))
     order = ["date", "tenant"]
     return (
         pl.concat(rows).sort(order, maintain_order=True),
-        pl.concat(short).sort(order, maintain_order=True),
+        _by_day(short),
     )
 
 
@@ -94,13 +105,15 @@ def samples_of(events, versions, config, days, columns, cuts=()):
             continue
         for one, held in passes(own, cuts):
             wanted = [day for day in held if day in days]
-            drawn = training_samples(
+            parts = training_samples(
                 one, tenant, listed, wanted, config[tenant], columns, world.WEIGHTS
             )
-            rows.append(drawn.rows)
-            short.append(short_frame(tenant, drawn.shortfall))
+            for drawn in parts:
+                assert drawn.rows["date"].unique().to_list() == [drawn.day]
+                rows.append(drawn.rows)
+                short.append(short_frame(tenant, {drawn.day: drawn.shortfall}))
     order = ["date", "tenant"]
     return (
         pl.concat(rows).sort(order, maintain_order=True),
-        pl.concat(short).sort(order, maintain_order=True),
+        _by_day(short),
     )

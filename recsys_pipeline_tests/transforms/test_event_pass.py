@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -60,6 +61,31 @@ def test_any_division_into_passes_and_buckets_gives_the_same_rows(events, last_d
     divided = passes(own(random.sample(events, len(events))), last_days, limit)
     assert_frame_equal(divided[0], whole[0], check_exact=True)
     assert_frame_equal(divided[1], whole[1], check_exact=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(world.events(max_size=60), st.lists(st.integers(0, 60)))
+def test_events_may_be_read_part_by_part(events, cuts):
+    frame = own(events)
+    edges = [0, *sorted(min(cut, frame.height) for cut in cuts), frame.height]
+    parts = [frame[begin:end] for begin, end in pairwise(edges)]  # some of them empty
+    whole, divided = EventPass(State.empty(), frame), EventPass(State.empty(), iter(parts))
+    for name in ("times", "days", "types", "_ratings"):
+        one, other = getattr(divided, name), getattr(whole, name)
+        assert (one.dtype, one.tolist()) == (other.dtype, other.tolist())
+    for side in ("users", "items"):
+        one, other = getattr(divided, side), getattr(whole, side)
+        assert one.ids.to_list() == other.ids.to_list()
+        assert one.hashes.tolist() == other.hashes.tolist()
+        assert (one.codes.dtype, one.codes.tolist()) == (other.codes.dtype, other.codes.tolist())
+
+
+def test_no_part_at_all_is_a_pass_without_events():
+    one, whole = EventPass(State.empty(), iter([])), EventPass(State.empty(), own([]))
+    assert one.users.ids.to_list() == one.items.ids.to_list() == []
+    for name in ("times", "days", "types", "_ratings"):
+        assert getattr(one, name).dtype == getattr(whole, name).dtype
+    assert Merge(one).state().items.count == 0
 
 
 def copied(users: Users) -> Users:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,9 +28,16 @@ def test_positives_equal_the_oracle(events, config, days, random):
     for tenant, chosen in config.items():
         one = EventPass(State.empty(), frame.filter(pl.col("tenant") == tenant))
         computed = positives(one, chosen, days)
-        named = computed.with_columns(
-            one.users.ids.gather(computed["user_id"]).alias("user_id"),
-            one.items.ids.gather(computed["item_id"]).alias("item_id"),
+        days_of = np.repeat(
+            computed.day + np.arange(len(computed.offsets) - 1), np.diff(computed.offsets)
+        )
+        named = pl.DataFrame(
+            {
+                "date": pl.Series(days_of.astype(np.int32)).cast(pl.Date),
+                "user_id": one.users.ids.gather(one.users.codes[computed.events]),
+                "item_id": one.items.ids.gather(one.items.codes[computed.events]),
+                "timestamp": pl.Series(one.times[computed.events], dtype=pl.Int64),
+            }
         )
         rows = [row for row in oracles.positives(events, config, days) if row["tenant"] == tenant]
         expected = pl.DataFrame(rows, schema=frame_schema(Interaction)).select(columns)

@@ -18,6 +18,7 @@ from recsys_pipeline.schemas.samples import (
     SAMPLE_KEYS,
     TrainingSample,
 )
+from recsys_pipeline.transforms import negatives
 from recsys_pipeline.transforms.leakage import find_leaks
 from recsys_pipeline.transforms.point_in_time import check_columns
 from recsys_pipeline.transforms.sampling_config import SamplingConfig
@@ -91,6 +92,18 @@ def test_row_order_and_chunks_of_days_change_nothing(events, versions, config, r
     assert_frame_equal(whole, pl.concat(days), check_exact=True)
     divided = samples_of(events, versions, config, cuts=random.sample(world.DAYS, 3)).rows
     assert_frame_equal(whole, divided, check_exact=True)
+
+
+@settings(max_examples=12, deadline=None)
+@given(world.events(), world.day_versions(), world.configs(), st.integers(1, 5), st.booleans())
+def test_parts_of_a_day_change_nothing(events, versions, config, size, divided):
+    cuts = world.DAYS[1:3] if divided else ()
+    whole = samples_of(events, versions, config, cuts=cuts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(negatives, "_PART", size)
+        parts = samples_of(events, versions, config, cuts=cuts)
+    assert_frame_equal(parts.rows, whole.rows, check_exact=True)
+    assert_frame_equal(parts.shortfall, whole.shortfall)
 
 
 @settings(max_examples=12, deadline=None)
