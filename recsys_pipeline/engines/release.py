@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -118,14 +118,10 @@ def _released(releases: Releases, manifest: Manifest, *, is_new: bool) -> Releas
 
 def _settings(view: View, spec: ReleaseSpec) -> dict[str, Any]:
     """Return the settings that shape rows."""
-    config = sampling_config(view, spec.tenant)
+    sampling = asdict(sampling_config(view, spec.tenant))
     return {
-        "sampling_seed": config.seed,
-        "negative_ratio": config.ratio,
-        "negative_strategy": config.strategy,
-        "popularity_alpha": config.alpha,
-        "positive_types": sorted(config.positive_types),
-        "positive_level": config.level,
+        # as JSON would give it back
+        **{f"sampling_{k}": list(v) if isinstance(v, tuple) else v for k, v in sampling.items()},
         "event_weights": dict(sorted(view.settings.event_weights.items())),
         "sample_features": list(sample_columns(view)),
     }

@@ -1,6 +1,6 @@
 """One fold of a release: a pass over its days that scatters rows, then a shard at a time.
 
-In memory are the samples of a day, those of a shard, and what grows with users and items: the
+In memory are a piece of the samples of a day, the rows of a shard, and what grows with users and items: the
 vocabularies.
 """
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from recsys_pipeline.engines.release_rows import sample_pieces
 from recsys_pipeline.engines.scatter import Scatter
-from recsys_pipeline.engines.steps import SAMPLES, sample_columns, sample_schema
+from recsys_pipeline.engines.steps import sample_columns, sample_schema
 from recsys_pipeline.errors import ContractError, ReleaseError
 from recsys_pipeline.schemas.releases import (
     COLD_COLUMNS,
@@ -27,7 +28,7 @@ from recsys_pipeline.storage.parquet_store import ROW_GROUP
 from recsys_pipeline.storage.releases import hash_file
 from recsys_pipeline.transforms.item_frequencies import PositiveCounts, item_frequencies
 from recsys_pipeline.transforms.leave_last_out import held_out, latest_positives, leave_last_out
-from recsys_pipeline.transforms.shuffle import occurrences, shard_of, shuffle_words, shuffled
+from recsys_pipeline.transforms.shuffle import shard_of, shuffle_words, shuffled
 from recsys_pipeline.transforms.split_order import RowTimes, out_of_order
 from recsys_pipeline.transforms.vocabularies import (
     OUT_OF_VOCABULARY,
@@ -174,10 +175,13 @@ class FoldMaker:
 
     # reading
 
-    def _samples(self, day: date) -> pl.DataFrame:
-        rows = self._view.store.scan(SAMPLES, [(day, self._spec.tenant)], self._read_schema)
-        frame = rows.collect().drop("date", "tenant")
-        return frame.with_columns(occurrences(frame))
+    def _pieces(self) -> Iterator[tuple[date, pl.DataFrame]]:
+        """Yield the samples of each day, piece by piece."""
+        for day in self._days:
+            rows = self._inputs.records[day].rows
+            partition = (day, self._spec.tenant)
+            for piece in sample_pieces(self._view, partition, rows, self._read_schema):
+                yield day, piece
 
     def _scatter(self) -> dict[str, Scatter]:
         """Go through the days, and leave their rows in temporary files."""
@@ -186,8 +190,8 @@ class FoldMaker:
             split: Scatter(self._files.workspace, shards)
             for split, shards in self._shard_counts(held).items()
         }
-        for day in self._days:
-            for split, rows in self._split(day, held):
+        for day, piece in self._pieces():
+            for split, rows in self._split(day, piece, held):
                 if split == "train":
                     for name, column in self._indexed.items():
                         self._seen[name].add(rows[column], rows["timestamp"])
@@ -199,9 +203,10 @@ class FoldMaker:
                 )
         return scattered
 
-    def _split(self, day: date, held: pl.DataFrame | None) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Yield the rows of each split of a day; all splits come, if without rows."""
-        rows = self._samples(day)
+    def _split(
+        self, day: date, rows: pl.DataFrame, held: pl.DataFrame | None
+    ) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield the rows of each split; all splits come, if without rows."""
         self._read += rows.height
         of_row = (
             pl.lit(self._fold.split_of(day), pl.String)
@@ -221,8 +226,8 @@ class FoldMaker:
     def _held_out(self) -> pl.DataFrame:
         """Go through the days for the latest positives of each user."""
         latest: list[pl.DataFrame] = []
-        for day in self._days:
-            latest.append(latest_positives(self._samples(day)))
+        for _, piece in self._pieces():
+            latest.append(latest_positives(piece))
             if len(latest) > 1 and latest[-1].height + latest[0].height > _MANY:
                 latest = [latest_positives(pl.concat(latest))]
         return held_out(latest_positives(pl.concat(latest)))
