@@ -131,6 +131,14 @@ def _libraries() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
+def _history(view: View, spec: ReleaseSpec) -> str | None:
+    """Return the hash of all events that sequences are made of, None without them."""
+    if not spec.sequence_length:
+        return None
+    chain = view.chains("interactions", spec.last).until(spec.tenant, spec.last)
+    return digest(chain)
+
+
 def _recipe(
     view: View,
     spec: ReleaseSpec,
@@ -146,6 +154,10 @@ def _recipe(
         spec.options(),
         view.settings.seed if spec.seed is None else spec.seed,
         spec.shard_rows,
+        spec.sequence_length,
+        _history(view, spec),
+        spec.experiment,
+        spec.variants,
         parent.release if parent else None,
         sorted((day, record.content) for day, record in inputs.records.items()),
         sorted(inputs.left_out.items()),
@@ -236,10 +248,18 @@ def _content(
         seed=view.settings.seed if spec.seed is None else spec.seed,
         shard_rows=spec.shard_rows,
         parent=parent.release if parent else None,
+        sequence_length=spec.sequence_length,
+        history=_history(view, spec),
+        experiment=spec.experiment,
+        variants=dict(spec.variants),
         folds=tuple(folds),
         columns=tuple(
             Column(name=name, dtype=str(dtype), nullable=not never_null(name))
-            for name, dtype in released_schema(sample_columns(view)).items()
+            for name, dtype in released_schema(
+                sample_columns(view),
+                has_variants=spec.experiment is not None,
+                has_sequences=spec.sequence_length > 0,
+            ).items()
         ),
         files=tuple(sorted(files.released, key=lambda file: file.path)),
         inputs={

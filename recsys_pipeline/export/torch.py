@@ -129,7 +129,7 @@ def _numeric(release: OpenRelease, columns: Sequence[str] | None) -> list[str]:
     numeric = [
         column.name
         for column in release.manifest.content.columns
-        if column.dtype.startswith(("Int", "UInt", "Float", "Boolean"))
+        if column.dtype.startswith(("Int", "UInt", "Float", "Boolean", "List("))
     ]
     if columns is None:
         return numeric
