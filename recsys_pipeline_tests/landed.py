@@ -26,9 +26,7 @@ def settings_for(root, **values) -> Settings:
     return Settings(
         _env_file=None,
         storage_root=str(root),
-        start_date=START,
-        tenants_file=str(root) + "/tenants.toml",
-        **values,
+        **{"start_date": START, "tenants_file": str(root) + "/tenants.toml", **values},
     )
 
 

@@ -155,6 +155,7 @@ def test_a_table_and_a_snapshot_from_before_the_log_moved(landing):
     assert landing.snapshot()._transaction("late") is None
 
 
+@pytest.mark.slow
 def test_an_append_that_takes_longer_than_the_log_is_kept(landing):
     uploads(landing, 1)
 
@@ -167,6 +168,7 @@ def test_an_append_that_takes_longer_than_the_log_is_kept(landing):
     assert landed(landing) == sorted(row for row in wanted if row[0] != "acme0-1")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_never_written_is_made_up_for(landing):
     """A process that dies after its commit skips the checkpoint that a segment would begin with."""
     kept, landing_upkeep.checkpoint = landing_upkeep.checkpoint, skipping(8, 16)
@@ -204,6 +206,7 @@ def test_upkeep_that_fails_is_told_and_done_by_a_later_commit(landing, monkeypat
     assert landed(landing) == expected(1, 120, 0)
 
 
+@pytest.mark.slow
 def test_nothing_is_deleted_within_a_week(landing, later):
     lost = stray(landing)
     stream(landing, 0, 90)

@@ -92,6 +92,7 @@ def test_a_new_day_reads_the_days_since_the_state_and_no_more(root, days_read, s
     }
 
 
+@pytest.mark.slow
 def test_kept_states_are_a_week_apart_and_few(root, tmp_path_factory):
     config = config_for(root)
     for number in range(DAYS):
@@ -181,7 +182,7 @@ def test_a_damaged_state_is_passed_over(root, damage, tmp_path_factory):
     assert file_hashes(root) == fresh_hashes(root, tmp_path_factory, config, all_days(DAYS))
 
 
-@pytest.mark.parametrize("chunk_rows", [12, 50])
+@pytest.mark.parametrize("chunk_rows", [pytest.param(12, marks=pytest.mark.slow), 50])
 def test_a_state_in_buckets_on_disk_gives_the_same_files(root, chunk_rows, tmp_path_factory):
     config = config_for(root, chunk_rows=chunk_rows).model_copy(update={"state_bucket_mib": 0})
     run_days(config, all_days(DAYS - 1))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_
 from hypothesis import strategies as st
 
 from recsys_pipeline.errors import StorageError, TenantError
@@ -90,6 +91,7 @@ def test_changes_at_the_same_time_all_stay(settings):
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
+@settings_(deadline=None)
 @given(st.lists(texts, max_size=4), st.floats(0, 1), st.booleans())
 def test_any_value_comes_back(tmp_path_factory, categories, limit, again):
     path = tmp_path_factory.mktemp("tenants") / "tenants.toml"

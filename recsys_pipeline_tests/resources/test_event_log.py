@@ -1,6 +1,7 @@
 """What is stored in batches reads like what Dagster stores one by one."""
 
 import dagster as dg
+import pytest
 import yaml
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.base import EventLogStorage
@@ -81,6 +82,7 @@ def _seen(home, run_id):
         return seen
 
 
+@pytest.mark.slow
 def test_a_batched_range_reads_like_one_stored_one_by_one(tmp_path, monkeypatch):
     default = _home(tmp_path, monkeypatch, "default", {})
     default_run = _run(default)
@@ -109,6 +111,7 @@ def test_a_batched_range_reads_like_one_stored_one_by_one(tmp_path, monkeypatch)
     assert together == one_by_one
 
 
+@pytest.mark.slow
 def test_an_instance_of_dagsters_own_storage_goes_on(tmp_path, monkeypatch):
     home = _home(tmp_path, monkeypatch, "home", {})
     earlier = _run(home)

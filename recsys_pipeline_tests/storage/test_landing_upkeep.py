@@ -175,6 +175,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing of the code may clean up."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_before_every_write_and_delete(tmp_path, monkeypatch, first):
     shrink(monkeypatch.setattr)
