@@ -124,6 +124,7 @@ def _settings(view: View, spec: ReleaseSpec) -> dict[str, Any]:
         "negative_ratio": config.ratio,
         "negative_strategy": config.strategy,
         "popularity_alpha": config.alpha,
+        **({"negative_mix": dict(config.mix)} if config.mix else {}),
         "positive_types": sorted(config.positive_types),
         "positive_level": config.level,
         "event_weights": dict(sorted(view.settings.event_weights.items())),
