@@ -37,6 +37,12 @@ class ReleaseConfig(dg.Config):
     allow_missing: bool = Field(default=False, description="Leave out missing and held days.")
     shard_rows: int = Field(default=SHARD_ROWS, description="Rows of a file, about.")
 
+    sequence_length: int = Field(default=0, description="Events before each row that it gets.")
+    experiment: str | None = Field(
+        default=None, description="Experiment with a column of variants."
+    )
+    variants: dict[str, float] = Field(default={}, description="Its variants and their shares.")
+
     def spec(self, view: View) -> ReleaseSpec:
         """Return the same as a specification.
 
@@ -64,6 +70,9 @@ class ReleaseConfig(dg.Config):
             evaluation_negatives=self.evaluation_negatives,
             allow_missing=self.allow_missing,
             shard_rows=self.shard_rows,
+            sequence_length=self.sequence_length,
+            experiment=self.experiment,
+            variants=tuple(self.variants.items()),
         )
 
 

@@ -72,6 +72,19 @@ def make(  # noqa: PLR0917  # options, none of them by position
     shard_rows: Annotated[
         int, typer.Option(metavar="N", help="Rows of a file, about.")
     ] = 1_000_000,
+    sequences: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Give each row the user's last N events before it; default: none."
+        ),
+    ] = 0,
+    experiment: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Give each row the user's variant in this experiment."),
+    ] = None,
+    variants: Annotated[
+        str, typer.Option(metavar="A=0.5,B=0.5", help="The experiment's variants and their shares.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Make a release of a tenant's days: train, validation and test files, vocabularies, manifest.
@@ -106,6 +119,9 @@ def make(  # noqa: PLR0917  # options, none of them by position
         evaluation_negatives=evaluation_negatives,
         allow_missing=allow_missing,
         shard_rows=shard_rows,
+        sequence_length=sequences,
+        experiment=experiment,
+        variants=_shares(variants),
     )
     spec.check()
     made = make_release(open_view(None, [spec.tenant]), spec)
@@ -129,6 +145,19 @@ def _day(value: str | None, name: str) -> date:
         return date.fromisoformat(value)
     except ValueError:
         raise SettingsError(name, f"{value!r} is not a date", "Write it as 2025-01-31") from None
+
+
+def _shares(text: str) -> tuple[tuple[str, float], ...]:
+    found = []
+    for part in filter(None, text.split(",")):
+        name, _, share = part.partition("=")
+        try:
+            found.append((name.strip(), float(share)))
+        except ValueError:
+            raise SettingsError(
+                "--variants", f"{part!r} is no share", "Write it as control=0.5,new=0.5"
+            ) from None
+    return tuple(found)
 
 
 def _over(day: date) -> date:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -118,15 +118,12 @@ def _released(releases: Releases, manifest: Manifest, *, is_new: bool) -> Releas
 
 def _settings(view: View, spec: ReleaseSpec) -> dict[str, Any]:
     """Return the settings that shape rows."""
-    config = sampling_config(view, spec.tenant)
+    sampling = asdict(sampling_config(view, spec.tenant))
+    mix = dict(sampling.pop("mix"))
     return {
-        "sampling_seed": config.seed,
-        "negative_ratio": config.ratio,
-        "negative_strategy": config.strategy,
-        "popularity_alpha": config.alpha,
-        **({"negative_mix": dict(config.mix)} if config.mix else {}),
-        "positive_types": sorted(config.positive_types),
-        "positive_level": config.level,
+        # as JSON would give it back
+        **{f"sampling_{k}": list(v) if isinstance(v, tuple) else v for k, v in sampling.items()},
+        **({"sampling_mix": mix} if mix else {}),
         "event_weights": dict(sorted(view.settings.event_weights.items())),
         "sample_features": list(sample_columns(view)),
     }
@@ -134,6 +131,14 @@ def _settings(view: View, spec: ReleaseSpec) -> dict[str, Any]:
 
 def _libraries() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
+
+
+def _history(view: View, spec: ReleaseSpec) -> str | None:
+    """Return the hash of all events that sequences are made of, None without them."""
+    if not spec.sequence_length:
+        return None
+    chain = view.chains("interactions", spec.last).until(spec.tenant, spec.last)
+    return digest(chain)
 
 
 def _recipe(
@@ -151,6 +156,10 @@ def _recipe(
         spec.options(),
         view.settings.seed if spec.seed is None else spec.seed,
         spec.shard_rows,
+        spec.sequence_length,
+        _history(view, spec),
+        spec.experiment,
+        spec.variants,
         parent.release if parent else None,
         sorted((day, record.content) for day, record in inputs.records.items()),
         sorted(inputs.left_out.items()),
@@ -241,10 +250,18 @@ def _content(
         seed=view.settings.seed if spec.seed is None else spec.seed,
         shard_rows=spec.shard_rows,
         parent=parent.release if parent else None,
+        sequence_length=spec.sequence_length,
+        history=_history(view, spec),
+        experiment=spec.experiment,
+        variants=dict(spec.variants),
         folds=tuple(folds),
         columns=tuple(
             Column(name=name, dtype=str(dtype), nullable=not never_null(name))
-            for name, dtype in released_schema(sample_columns(view)).items()
+            for name, dtype in released_schema(
+                sample_columns(view),
+                has_variants=spec.experiment is not None,
+                has_sequences=spec.sequence_length > 0,
+            ).items()
         ),
         files=tuple(sorted(files.released, key=lambda file: file.path)),
         inputs={

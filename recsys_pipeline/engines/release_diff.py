@@ -52,6 +52,9 @@ def _sections(content: Content) -> dict[str, dict[str, Any]]:
             **content.settings,
             "shuffle_seed": content.seed,
             "shard_rows": content.shard_rows,
+            "sequence_length": content.sequence_length,
+            "experiment": content.experiment,
+            "variants": content.variants,
         },
         "inputs": {str(day): found.content for day, found in content.inputs.items()},
         "code": {

@@ -1,6 +1,6 @@
 """One fold of a release: a pass over its days that scatters rows, then a shard at a time.
 
-In memory are the samples of a day, those of a shard, and what grows with users and items: the
+In memory are a piece of the samples of a day, the rows of a shard, and what grows with users and items: the
 vocabularies.
 """
 
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from recsys_pipeline.engines.release_history import History
+from recsys_pipeline.engines.release_rows import sample_pieces
 from recsys_pipeline.engines.scatter import Scatter
-from recsys_pipeline.engines.steps import SAMPLES, sample_columns, sample_schema
+from recsys_pipeline.engines.steps import sample_columns, sample_schema
 from recsys_pipeline.errors import ContractError, ReleaseError
 from recsys_pipeline.schemas.releases import (
     COLD_COLUMNS,
@@ -27,8 +29,10 @@ from recsys_pipeline.storage.parquet_store import ROW_GROUP
 from recsys_pipeline.storage.releases import hash_file
 from recsys_pipeline.transforms.item_frequencies import PositiveCounts, item_frequencies
 from recsys_pipeline.transforms.leave_last_out import held_out, latest_positives, leave_last_out
-from recsys_pipeline.transforms.shuffle import occurrences, shard_of, shuffle_words, shuffled
+from recsys_pipeline.transforms.sequences import with_values
+from recsys_pipeline.transforms.shuffle import shard_of, shuffle_words, shuffled
 from recsys_pipeline.transforms.split_order import RowTimes, out_of_order
+from recsys_pipeline.transforms.variants import variants
 from recsys_pipeline.transforms.vocabularies import (
     OUT_OF_VOCABULARY,
     VOCABULARY_SCHEMA,
@@ -113,7 +117,16 @@ class FoldMaker:
         self._seed = view.settings.seed if spec.seed is None else spec.seed
         features = sample_columns(view)
         self._read_schema = sample_schema(features)
-        self._schema = released_schema(features)
+        self._schema = released_schema(
+            features,
+            has_variants=spec.experiment is not None,
+            has_sequences=spec.sequence_length > 0,
+        )
+        self._history = (
+            History(view, spec.tenant, fold.last, spec.sequence_length)
+            if spec.sequence_length
+            else None
+        )
         self._indexed = indexed(self._read_schema)
         self._seen = {name: FirstSeen() for name in self._indexed}
         self._positives = PositiveCounts()
@@ -159,6 +172,8 @@ class FoldMaker:
                 self._write_shard(split, number, self._shard(scatter, number, vocabularies, warm))
             scatter.close()
         self._write_tables(vocabularies, catalogue)
+        if self._history is not None:
+            self._history.confirm()
         made = FoldRows(
             name=self._fold.name,
             days={str(split): days for split, days in self._fold.days.items()},
@@ -174,10 +189,13 @@ class FoldMaker:
 
     # reading
 
-    def _samples(self, day: date) -> pl.DataFrame:
-        rows = self._view.store.scan(SAMPLES, [(day, self._spec.tenant)], self._read_schema)
-        frame = rows.collect().drop("date", "tenant")
-        return frame.with_columns(occurrences(frame))
+    def _pieces(self) -> Iterator[tuple[date, pl.DataFrame]]:
+        """Yield the samples of each day, piece by piece."""
+        for day in self._days:
+            rows = self._inputs.records[day].rows
+            partition = (day, self._spec.tenant)
+            for piece in sample_pieces(self._view, partition, rows, self._read_schema):
+                yield day, piece
 
     def _scatter(self) -> dict[str, Scatter]:
         """Go through the days, and leave their rows in temporary files."""
@@ -186,8 +204,9 @@ class FoldMaker:
             split: Scatter(self._files.workspace, shards)
             for split, shards in self._shard_counts(held).items()
         }
-        for day in self._days:
-            for split, rows in self._split(day, held):
+        for day, samples in self._pieces():
+            piece = samples if self._history is None else self._history.add(day, samples)
+            for split, rows in self._split(day, piece, held):
                 if split == "train":
                     for name, column in self._indexed.items():
                         self._seen[name].add(rows[column], rows["timestamp"])
@@ -199,9 +218,10 @@ class FoldMaker:
                 )
         return scattered
 
-    def _split(self, day: date, held: pl.DataFrame | None) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Yield the rows of each split of a day; all splits come, if without rows."""
-        rows = self._samples(day)
+    def _split(
+        self, day: date, rows: pl.DataFrame, held: pl.DataFrame | None
+    ) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield the rows of each split; all splits come, if without rows."""
         self._read += rows.height
         of_row = (
             pl.lit(self._fold.split_of(day), pl.String)
@@ -221,8 +241,8 @@ class FoldMaker:
     def _held_out(self) -> pl.DataFrame:
         """Go through the days for the latest positives of each user."""
         latest: list[pl.DataFrame] = []
-        for day in self._days:
-            latest.append(latest_positives(self._samples(day)))
+        for _, piece in self._pieces():
+            latest.append(latest_positives(piece))
             if len(latest) > 1 and latest[-1].height + latest[0].height > _MANY:
                 latest = [latest_positives(pl.concat(latest))]
         return held_out(latest_positives(pl.concat(latest)))
@@ -271,6 +291,13 @@ class FoldMaker:
             ids = rows.select(pl.col(VOCABULARIES[name]).alias("id"))
             found = ids.join(known, on="id", how="left", maintain_order="left")
             made[column] = found["known"].is_null()
+        if self._spec.experiment is not None:
+            shares = dict(self._spec.variants)
+            made["variant"] = variants(rows["user_id"], self._spec.experiment, shares)
+        if self._history is not None:
+            every = self._history.sequences.items.ids
+            indices = index_of(every, vocabularies["items"]).to_numpy()
+            made["sequence_items"] = with_values(rows["sequence_items"], indices)
         return rows.with_columns(**made).select(list(self._schema))
 
     def _write_shard(self, split: str, number: int, shard: pl.DataFrame) -> None:

@@ -13,6 +13,7 @@ from recsys_pipeline.transforms.splits import (
     time_fold,
     whole_window,
 )
+from recsys_pipeline.transforms.variants import check_shares
 
 if TYPE_CHECKING:
     from datetime import date
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from recsys_pipeline.transforms.splits import Fold
 
 SHARD_ROWS = 1_000_000
+MOST_EVENTS = 1000  # of a sequence
 LEAKAGE_WARNING = (
     "leave-last-out: train rows of other users may be later than a user's validation and test rows, so "
     "a model can learn from what came after them; split by time to measure what it would do in use"
@@ -44,6 +46,9 @@ class ReleaseSpec:
         evaluation_negatives: Keep the negatives of validation and test.
         allow_missing: Leave out days that were never published, or are held, instead of refusing.
         shard_rows: Rows of a shard, about.
+        sequence_length: Events of the sequence that each row gets; 0 means no sequences.
+        experiment: Name of the experiment whose variants are a column; None means none.
+        variants: Its variants and their shares, in order.
     """
 
     tenant: str
@@ -59,6 +64,9 @@ class ReleaseSpec:
     evaluation_negatives: bool = False
     allow_missing: bool = False
     shard_rows: int = SHARD_ROWS
+    sequence_length: int = 0
+    experiment: str | None = None
+    variants: tuple[tuple[str, float], ...] = ()
 
     def check(self) -> None:
         """Look for what contradicts itself, before anything is read.
@@ -76,11 +84,22 @@ class ReleaseSpec:
             ("--test-days", self.test_days, 0),
             ("--shard-rows", self.shard_rows, 1),
             ("--seed", self.seed or 0, 0),
+            ("--sequences", self.sequence_length, 0),
         ):
             if value < least:
                 raise SettingsError(name, f"{value} is too small", f"Give at least {least}")
         if self.seed is not None and self.seed >= 2**63:
             raise SettingsError("--seed", f"{self.seed} is too large", "Give less than 2**63")
+        if self.sequence_length > MOST_EVENTS:
+            raise SettingsError(
+                "--sequences", f"{self.sequence_length} is too large", f"Give {MOST_EVENTS} at most"
+            )
+        if (self.experiment is None) != (not self.variants):
+            raise SettingsError(
+                "--experiment", "goes with --variants", "E.g. --variants control=0.5,new=0.5"
+            )
+        if self.variants:
+            check_shares(dict(self.variants))
         if self.extend and self.split == "rolling":
             raise SettingsError(
                 "--extend",

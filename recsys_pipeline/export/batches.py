@@ -91,6 +91,7 @@ class _Shards:
         self._release = release
         self._reading = reading
         self._columns = _columns(release, reading.columns)
+        self._length = release.manifest.content.sequence_length
         self._nullable = {c.name for c in release.manifest.content.columns if c.nullable}
         files = list(enumerate(release.shards(split)))
         order = reading.order(_SHARDS, len(files))
@@ -108,7 +109,9 @@ class _Shards:
             return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         # a column goes when its array is made
         return {
-            name: _array(frame.drop_in_place(name), nullable=name in self._nullable)
+            name: _padded(column, self._length)
+            if isinstance((column := frame.drop_in_place(name)).dtype, pl.List)
+            else _array(column, nullable=name in self._nullable)
             for name in self._columns
         }
 
@@ -211,7 +214,7 @@ def iter_batches(  # noqa: PLR0913  # what else there is has names
         format: `numpy` yields a dict of arrays, `arrow` a table. Arrays are read-only views where they
             can be. Their dtype depends on the column alone: integers that may be null, and floats,
             are float64 with NaN; other integers int64; times datetime64[us] (UTC) with NaT; text is
-            object with None.
+            object with None; sequences are rows of int64 of the release's length, zeros first.
         shuffle_seed: Seed of the order of an epoch; None keeps the order of the release.
         epoch: Number of the epoch.
         shard: Which part of the batches, of how many: (worker, workers). Parts are runs of batches that
@@ -236,6 +239,18 @@ def _columns(release: OpenRelease, columns: Sequence[str] | None) -> list[str]:
             f"Use some of {', '.join(known)}",
         )
     return list(columns)
+
+
+def _padded(lists: pl.Series, length: int) -> Ints:
+    """Return lists as rows of the same length, with zeros before them."""
+    rows = np.zeros((len(lists), length), np.int64)
+    array = lists.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    offsets = array.offsets.to_numpy()
+    sizes = np.diff(offsets)
+    ends = np.arange(1, len(lists) + 1) * length
+    places = np.repeat(ends - offsets[1:], sizes) + np.arange(offsets[0], offsets[-1])
+    rows.reshape(-1)[places] = array.values.to_numpy()[offsets[0] : offsets[-1]]
+    return rows
 
 
 def _array(column: pl.Series, *, nullable: bool) -> npt.NDArray[Any]:

@@ -38,7 +38,17 @@ ADDED = {
     },
     "cold_user": ("Boolean", "The user has no positive in train."),
     "cold_item": ("Boolean", "The item has no positive in train."),
+    "variant": ("String", "The user's variant; with `--experiment`."),
+    "sequence_items": (
+        "List(Int64)",
+        "Indices of the items of the user's last events before `timestamp`; with `--sequences`.",
+    ),
+    "sequence_types": (
+        "List(UInt8)",
+        "Types of those events, oldest first: 1 view, 2 click, 3 like, 4 add_to_cart, 5 purchase.",
+    ),
 }
+SEQUENCE_COLUMNS = ("sequence_items", "sequence_types")
 
 _OWN = (
     "user_id", "item_id", "label", "timestamp", "negative_source", "sampling_probability",
@@ -51,7 +61,9 @@ def indexed(columns: Collection[str]) -> dict[str, str]:
     return {name: column for name, column in VOCABULARIES.items() if column in columns}
 
 
-def released_schema(features: Collection[str]) -> dict[str, pl.DataType]:
+def released_schema(
+    features: Collection[str], *, has_variants: bool = False, has_sequences: bool = False
+) -> dict[str, pl.DataType]:
     """Return the columns of a shard and their dtypes, in order.
 
     `date` and `tenant` are not among them: the day is that of `timestamp`, and the tenant is a level of
@@ -59,15 +71,22 @@ def released_schema(features: Collection[str]) -> dict[str, pl.DataType]:
 
     Args:
         features: The feature columns of the training samples.
+        has_variants: Whether there is an experiment.
+        has_sequences: Whether rows have sequences.
     """
     samples = frame_schema(TrainingSample)
     found: dict[str, pl.DataType] = {name: samples[name] for name in _OWN}
     found |= {INDEX_COLUMNS[name]: pl.Int64() for name in indexed({*_OWN, *features})}
     found |= dict.fromkeys(COLD_COLUMNS.values(), pl.Boolean())
+    if has_variants:
+        found["variant"] = pl.String()
+    if has_sequences:
+        found |= {"sequence_items": pl.List(pl.Int64()), "sequence_types": pl.List(pl.UInt8())}
     return found | {name: samples[name] for name in SAMPLE_FEATURES if name in features}
 
 
 def never_null(name: str) -> bool:
     """Return whether a column of a shard has a value in every row."""
-    whole = {*_OWN[:4], *INDEX_COLUMNS.values(), *COLD_COLUMNS.values()}
+    whole = {*_OWN[:4], *INDEX_COLUMNS.values(), *COLD_COLUMNS.values(), "variant"}
+    whole |= {*SEQUENCE_COLUMNS}
     return name in whole

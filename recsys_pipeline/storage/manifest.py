@@ -95,7 +95,12 @@ class CheckResult(_Part):
 
 
 class Content(_Part):
-    """All that the release id is a hash of: no time, place or machine."""
+    """All that the release id is a hash of: no time, place or machine.
+
+    Attributes that don't tell themselves:
+        history: Hash of all events up to the last day, where there are sequences of them.
+        variants: Shares of the experiment's variants; empty without one.
+    """
 
     manifest_version: int = MANIFEST_VERSION
     tenant: str
@@ -105,6 +110,10 @@ class Content(_Part):
     seed: int
     shard_rows: int
     parent: str | None
+    sequence_length: int
+    history: str | None
+    experiment: str | None
+    variants: dict[str, float]
     folds: tuple[FoldRows, ...]
     columns: tuple[Column, ...]
     files: tuple[ReleasedFile, ...]

@@ -61,15 +61,16 @@ class Sequences:
             samples: Columns `user_id` and `timestamp`.
 
         Returns:
-            Lists of item codes (see `items`), and of `TYPE_CODES`, both Int64, in the order of samples; an
-            empty list where the user has no event before.
+            Lists of item codes (see `items`; UInt32), and of `TYPE_CODES` (UInt8), in the order of samples;
+            an empty list where the user has no event before.
         """
         users = self._users.find(samples["user_id"])
         # one that was never seen stands behind all others, with no event
         users = np.where(users < 0, len(self._users), users)
         moments = samples["timestamp"].to_physical().to_numpy()
         until = self._behind(users, moments)
-        return self._lists(*self._sequences(users, until))
+        offsets, items, types = self._sequences(users, until)
+        return _lists(offsets, items, pl.UInt32()), _lists(offsets, types, pl.UInt8())
 
     def _open(self, events: pl.DataFrame) -> None:
         order = ("user_id", "timestamp", "item_id", "interaction_type")
@@ -127,13 +128,26 @@ class Sequences:
             self._length,
         )
 
-    @staticmethod
-    def _lists(offsets: Ints, items: Ints, types: Ints) -> tuple[pl.Series, pl.Series]:
-        def listed(values: Ints) -> pl.Series:
-            array = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
-            return pl.Series(array, dtype=pl.List(pl.Int64))
 
-        return listed(items), listed(types)
+def _lists(offsets: Ints, values: Ints, dtype: pl.DataType) -> pl.Series:
+    array = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+    return pl.Series(array, dtype=pl.List(pl.Int64)).cast(pl.List(dtype))
+
+
+def with_values(lists: pl.Series, values: Ints) -> pl.Series:
+    """Put values in the place of codes, in lists of them.
+
+    Args:
+        lists: Lists of codes (unsigned integers, no nulls).
+        values: The value of each code (int64).
+
+    Returns:
+        Lists of Int64.
+    """
+    array = lists.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    flat = values[array.values.to_numpy()] if len(values) else np.zeros(0, np.int64)
+    named = pa.LargeListArray.from_arrays(array.offsets, pa.array(flat))
+    return pl.Series(lists.name, named, dtype=pl.List(pl.Int64))
 
 
 def _grown(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

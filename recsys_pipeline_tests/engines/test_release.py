@@ -180,9 +180,10 @@ def test_the_manifest_says_what_the_files_hold(root):
     assert [(c.name, c.dtype) for c in content.columns] == [
         (name, str(dtype)) for name, dtype in train.schema.items()
     ]
-    from recsys_pipeline.schemas.releases import ADDED
+    from recsys_pipeline.schemas.releases import ADDED, SEQUENCE_COLUMNS
 
-    assert set(train.columns) - set(samples_of(root).columns) == set(ADDED)
+    added = set(ADDED) - {*SEQUENCE_COLUMNS, "variant"}  # those are asked for
+    assert set(train.columns) - set(samples_of(root).columns) == added
     nulls = {name for name in train.columns if train[name].null_count()}
     assert nulls <= {c.name for c in content.columns if c.nullable}
     view = view_of(settings_for(root))
@@ -222,7 +223,7 @@ def test_a_release_made_anew_has_the_same_bytes_and_is_not_replaced(root, monkey
 
 
 def test_order_of_rows_days_and_runs_changes_no_byte(root, tmp_path, monkeypatch):
-    from recsys_pipeline.engines import scatter
+    from recsys_pipeline.engines import release_rows, scatter
 
     made = release(root)
     other = tmp_path / "other"
@@ -239,6 +240,7 @@ def test_order_of_rows_days_and_runs_changes_no_byte(root, tmp_path, monkeypatch
         run_days(config, [one])
     run_days(config, all_days(DAYS))
     monkeypatch.setattr(scatter, "RUN_ROWS", 7)
+    monkeypatch.setattr(release_rows, "PIECE_ROWS", 9)
     again = release(other)
     assert file_bytes(again) == file_bytes(made)
     assert again.manifest.release == made.manifest.release
@@ -395,6 +397,12 @@ def test_a_train_row_later_than_validation_stops_the_release(root):
     assert list((root / "_meta" / "unfinished").iterdir()) == []
 
 
+def test_samples_that_are_not_in_the_order_of_users_stop_the_release(root):
+    tampered(root, lambda frame: frame.reverse())
+    with pytest.raises(ContractError, match=r"not sorted by user_id.*--force"):
+        release(root)
+
+
 def test_a_fold_whose_rows_get_lost_stops_the_release(root, monkeypatch):
     from recsys_pipeline.engines import release_fold
 
@@ -434,6 +442,41 @@ def test_a_diff_says_what_changed_and_nothing_else(root):
     from recsys_pipeline.engines.release import make_release
 
     other = release_diff(old, make_release(view_of(config, ["acme"]), SPEC).manifest)
-    assert other["settings"]["negative_ratio"] == (old.content.settings["negative_ratio"], 1)
+    assert other["settings"]["sampling_ratio"] == (old.content.settings["sampling_ratio"], 1)
     assert other["columns"]["category_index"] == ("Int64", None)
     assert other["vocabularies"]["categories"][1] == 0
+
+
+def test_a_release_of_mixed_negatives_names_the_mix_and_the_source_of_each(root):
+    from recsys_pipeline.engines.release import make_release
+
+    assert "sampling_mix" not in release(root).manifest.content.settings
+    mix = {"category": 2.0, "uniform": 1.0}
+    config = settings_for(root, negative_strategy="mixed", negative_mix=mix)
+    run_days(config, all_days(DAYS))
+    made = make_release(view_of(config, ["acme"]), SPEC)
+    assert made.manifest.content.settings["sampling_mix"] == mix
+    sources = set(rows_of(made, "train")["negative_source"].unique())
+    assert sources == {None, "category", "uniform"}
+    # read back from its file, the same release is found
+    again = make_release(view_of(config, ["acme"]), SPEC)
+    assert not again.is_new
+    assert again.manifest == made.manifest
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_pieces_of_a_day_hold_all_rows_of_their_users(root, monkeypatch, size):
+    from recsys_pipeline.engines import release_rows
+    from recsys_pipeline.schemas.rules import frame_schema
+    from recsys_pipeline.schemas.samples import TrainingSample
+    from recsys_pipeline.transforms.shuffle import occurrences
+
+    monkeypatch.setattr(release_rows, "PIECE_ROWS", size)
+    view = view_of(settings_for(root))
+    schema = frame_schema(TrainingSample)
+    whole = view.store.scan(SAMPLES, [(day(4), "acme")], schema).drop("date", "tenant").collect()
+    pieces = list(release_rows.sample_pieces(view, (day(4), "acme"), whole.height, schema))
+    users = [set(piece["user_id"]) for piece in pieces]
+    assert sum(map(len, users)) == len(set().union(*users))
+    assert pl.concat(pieces).equals(whole.with_columns(occurrences(whole)))
+    assert len(pieces) > 1 or size == 100

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import dagster as dg
+import numpy as np
+
+from recsys_pipeline_tests.releases import DAYS, small_root
+
+
+def test_a_release_is_trained_on_as_soon_as_it_is_published(tmp_path, use_root):
+    root = small_root(tmp_path)
+    use_root(root)
+    from examples.retrain.definitions import defs, retrain_sensor
+
+    config = {
+        "tenant": "acme",
+        "from": "2025-01-01",
+        "to": f"2025-01-{DAYS:02d}",
+        "validation_days": 1,
+        "test_days": 1,
+    }
+    with dg.DagsterInstance.ephemeral() as instance:
+        releasing = defs.resolve_job_def("release_job")
+
+        def release():
+            made = releasing.execute_in_process(
+                instance=instance, run_config={"ops": {"training_dataset": {"config": config}}}
+            )
+            assert made.success
+
+        def tick(cursor):
+            context = dg.build_sensor_context(
+                instance, cursor=cursor, definitions=defs, sensor_name="retrain_sensor"
+            )
+            return retrain_sensor.evaluate_tick(context)
+
+        release()
+        first = tick(None)
+        (request,) = first.run_requests
+        done = defs.resolve_job_def("retrain_job").execute_in_process(
+            instance=instance, run_config=request.run_config
+        )
+        assert done.success
+        (made,) = done.asset_materializations_for_node("example_model")
+        assert made.metadata["release"].value == request.tags["release"]
+        with np.load(made.metadata["path"].value) as model:
+            assert np.isfinite(model["items"]).all()
+        release()  # it is found, not made
+        assert tick(first.cursor).run_requests == []
