@@ -11,7 +11,7 @@ from datetime import date
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,7 +20,11 @@ from recsys_pipeline.errors import SettingsError
 
 INTERACTION_TYPES = ("view", "click", "like", "add_to_cart", "purchase")
 
-SamplingStrategy = Literal["uniform", "popularity"]
+SamplingStrategy = Literal["uniform", "popularity", "category", "mixed"]
+NegativeSource = Literal["uniform", "popularity", "category"]
+NegativeMix = Annotated[
+    dict[NegativeSource, Annotated[float, Field(gt=0, allow_inf_nan=False)]], Field(min_length=1)
+]
 
 
 class Settings(BaseSettings):
@@ -77,10 +81,17 @@ class Settings(BaseSettings):
     )
     negative_ratio: int = Field(4, ge=0, le=1000, description="Negatives per positive.")
     negative_strategy: SamplingStrategy = Field(
-        "uniform", description="Distribution of negatives: `uniform` or `popularity`."
+        "uniform",
+        description="How negatives are drawn: evenly, by popularity, of the positive's category, or "
+        "from several of these as `negative_mix` says.",
+    )
+    negative_mix: NegativeMix | None = Field(
+        None,
+        description="Weight of each source of the `mixed` strategy (JSON object): `uniform`, "
+        "`popularity`, `category`.",
     )
     popularity_alpha: float = Field(
-        0.75, ge=0, le=2, description="Exponent of the `popularity` strategy."
+        0.75, ge=0, le=2, description="Exponent of the `popularity` strategy and source."
     )
     sample_features: tuple[str, ...] | None = Field(
         None, description="Feature columns of training samples (JSON list); unset means all."

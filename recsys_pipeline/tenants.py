@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recsys_pipeline.errors import TenantError
-from recsys_pipeline.settings import INTERACTION_TYPES, SamplingStrategy, Settings
+from recsys_pipeline.settings import INTERACTION_TYPES, NegativeMix, SamplingStrategy, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,7 @@ class TenantOverrides(BaseModel):
     ) = None
     negative_ratio: int | None = Field(None, ge=0, le=1000)
     negative_strategy: SamplingStrategy | None = None
+    negative_mix: NegativeMix | None = None
     popularity_alpha: float | None = Field(None, ge=0, le=2)
 
 
@@ -59,6 +60,7 @@ class TenantConfig(BaseModel):
     positive_types: tuple[str, ...]
     negative_ratio: int
     negative_strategy: SamplingStrategy
+    negative_mix: NegativeMix | None
     popularity_alpha: float
 
 
@@ -132,7 +134,8 @@ def tenant_config(settings: Settings, name: str) -> TenantConfig:
     """Merge a tenant's table over the settings.
 
     Raises:
-        TenantError: The name has a wrong form, or is unknown while `auto_tenants` is off.
+        TenantError: The name has a wrong form, or is unknown while `auto_tenants` is off; or its
+            strategy is `mixed` without a mix.
     """
     check_name(name)
     tables = overrides(settings)
@@ -147,6 +150,13 @@ def tenant_config(settings: Settings, name: str) -> TenantConfig:
         key: value if (value := getattr(table, key)) is not None else getattr(settings, key, None)
         for key in TenantOverrides.model_fields
     }
+    if merged["negative_strategy"] == "mixed" and merged["negative_mix"] is None:
+        raise TenantError(
+            f"tenant {name!r}",
+            "has the negative_strategy 'mixed' and no negative_mix",
+            f"Set RECSYS_NEGATIVE_MIX, or negative_mix under [tenants.{name}] in "
+            f"{settings.tenants_file}",
+        )
     return TenantConfig(name=name, **merged)
 
 

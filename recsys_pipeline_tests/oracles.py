@@ -137,7 +137,7 @@ def candidates(events, versions, tenant, day):
 
 
 def weights(events, names, tenant, day, chosen):
-    if chosen.strategy == "uniform":
+    if chosen.strategy == "uniform" or "popularity" not in {chosen.strategy, *dict(chosen.mix)}:
         return dict.fromkeys(names, 1)
     found = {}
     for name in names:
@@ -234,6 +234,83 @@ def draw(slots, owner_state, names, weight, excluded, rounds=32):
     return drawn
 
 
+def draw_mixed(slots, wanted, names, weight, category, excluded, mixture, rounds=32):
+    """Fill slots in turn; return (name, source, sampling and conditional probability) or None each.
+
+    `wanted` has the category of each slot's positive, or None; `category` that of names that have
+    one; `mixture` an integer weight for each source, in the order in which the choice reads them.
+    """
+    drawn = []
+    for slot, kind in zip(slots, wanted, strict=True):
+        gone = {*excluded, *(entry[0] for entry in drawn if entry)}
+        if set(names) <= gone:
+            drawn.append(None)
+            continue
+        alike = [name for name in names if kind is not None and category.get(name) == kind]
+        pools = {
+            "uniform": dict.fromkeys(names, 1),
+            "popularity": weight,
+            "category": dict.fromkeys(alike, 1),
+        }
+        own = dict(mixture)
+        if set(alike) <= set(excluded):
+            own.pop("category", None)
+        own = own or {"uniform": 1}
+        source = at(fold(slot, 2**32), own)
+        if "category" in own and set(alike) <= gone:
+            own["uniform"] = own.get("uniform", 0) + own.pop("category")
+            source = "uniform" if source == "category" else source
+        name = first_new(slot, pools[source], gone, rounds, aliased=source == "popularity")
+        chances = (chance(name, own, pools, ()), chance(name, own, pools, excluded))
+        drawn.append((name, source, *chances))
+    return drawn
+
+
+def at(word, weight):
+    """Return the name in whose share of the words, in the order given, a word falls."""
+    place = word * sum(weight.values()) >> 64
+    for name, own in weight.items():
+        if place < own:
+            return name
+        place -= own
+    raise AssertionError
+
+
+def first_new(slot, pool, gone, rounds, *, aliased):
+    """Return the first proposal that is not gone, or one of those left."""
+    names = list(pool)
+    columns = alias_columns(list(pool.values())) if aliased else None
+    for attempt in range(rounds):
+        word = fold(slot, attempt)
+        if aliased:
+            column, coin = divmod(word, 2**64 // len(columns))
+            threshold, alias = columns[column]
+            name = names[column if coin < threshold else alias]
+        else:
+            name = at(word, pool)
+        if name not in gone:
+            return name
+    return at(fold(slot, 2**32 + 1), {n: w for n, w in pool.items() if n not in gone})
+
+
+def chance(name, own, pools, excluded):
+    """Return the probability of a name in one draw without what is excluded."""
+    found = Fraction(0)
+    for source, share in own.items():
+        left = {n: w for n, w in pools[source].items() if n not in excluded}
+        found += Fraction(share * left.get(name, 0), sum(left.values()) * sum(own.values()))
+    return float(found)
+
+
+def shares(chosen):
+    """Return the integer weight of each source of a strategy that chooses among sources."""
+    mix = dict(chosen.mix) if chosen.strategy == "mixed" else {chosen.strategy: 1}
+    exact = {source: Fraction(str(weight)) for source, weight in mix.items()}
+    total = sum(exact.values())
+    order = ("uniform", "popularity", "category")
+    return {s: max(1, round(exact[s] / total * 2**40)) for s in order if s in exact}
+
+
 def negatives(found, events, versions, config):
     """Draw for each user-day in turn; return (rows, shortfall per (date, tenant))."""
     rows, short = [], {}
@@ -264,6 +341,22 @@ def negatives(found, events, versions, config):
             repeat = own[:index].count((when, item))
             slots += [fold(slot, repeat * chosen.ratio + k) for k in range(chosen.ratio)]
             times += [when] * chosen.ratio
+        if chosen.strategy in ("category", "mixed"):
+            listed = catalogue_as_of([v for v in versions if v["tenant"] == tenant], day)
+            category = {v["item_id"]: v["category"] for v in listed}
+            wanted = [category.get(item) for _, item in own for _ in range(chosen.ratio)]
+            mixture = shares(chosen)
+            filled = draw_mixed(slots, wanted, names, weight, category, met, mixture)
+            short[day, tenant] = short.get((day, tenant), 0) + filled.count(None)
+            columns = ("item_id", "negative_source", "sampling_probability")
+            columns += ("conditional_probability",)
+            rows += [
+                {"tenant": tenant, "date": day, "user_id": user, "timestamp": when}
+                | dict(zip(columns, entry, strict=True))
+                for entry, when in zip(filled, times, strict=True)
+                if entry is not None
+            ]
+            continue
         drawn = draw(slots, fold(state, 0x6578616374), names, weight, met)
         total = sum(weight.values())
         left = total - sum(weight[n] for n in names if n in met)

@@ -119,9 +119,11 @@ def _released(releases: Releases, manifest: Manifest, *, is_new: bool) -> Releas
 def _settings(view: View, spec: ReleaseSpec) -> dict[str, Any]:
     """Return the settings that shape rows."""
     sampling = asdict(sampling_config(view, spec.tenant))
+    mix = dict(sampling.pop("mix"))
     return {
         # as JSON would give it back
         **{f"sampling_{k}": list(v) if isinstance(v, tuple) else v for k, v in sampling.items()},
+        **({"sampling_mix": mix} if mix else {}),
         "event_weights": dict(sorted(view.settings.event_weights.items())),
         "sample_features": list(sample_columns(view)),
     }

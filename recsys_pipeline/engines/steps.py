@@ -255,6 +255,7 @@ def sample_columns(view: View) -> tuple[str, ...]:
 def sampling_config(view: View, tenant: str) -> SamplingConfig:
     """Return how a tenant's samples are drawn."""
     config = view.config(tenant)
+    mixed = config.negative_strategy == "mixed"
     return SamplingConfig(
         seed=view.settings.seed,
         ratio=config.negative_ratio,
@@ -262,17 +263,20 @@ def sampling_config(view: View, tenant: str) -> SamplingConfig:
         alpha=config.popularity_alpha,
         positive_types=config.positive_types,
         level=view.settings.positive_level,
+        mix=tuple(sorted((config.negative_mix or {}).items())) if mixed else (),
     )
 
 
 def sample_inputs(view: View, partition: Partition, events: Chains, items: Chains) -> str:
     """Return the hash of all that a partition of training samples depends on."""
     day, tenant = partition
+    config = sampling_config(view, tenant)
     return digest(
         CODE_VERSIONS[SAMPLES],
         *(CODE_VERSIONS[name] for name in FEATURES.values()),
         sorted(view.settings.event_weights.items()),
-        sampling_config(view, tenant),
+        config,
+        *((config.mix,) if config.mix else ()),
         sample_columns(view),
         events.until(tenant, day),
         items.until(tenant, day),

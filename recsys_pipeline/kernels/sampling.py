@@ -17,32 +17,12 @@ from __future__ import annotations
 import numpy as np
 
 from recsys_pipeline.kernels.jit import Codes, Days, Flags, Floats, Ints, Words, inner, kernel
+from recsys_pipeline.kernels.words import fold, scaled
 
 ROUNDS = 32
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND = np.uint64(0x94D049BB133111EB)
 _LOW = np.uint64(0xFFFFFFFF)
-_S1, _S11, _S27, _S30, _S31, _S32, _S63 = (np.uint64(n) for n in (1, 11, 27, 30, 31, 32, 63))
-
-
-@inner
-def _fold(state: np.uint64, word: np.uint64) -> np.uint64:
-    mixed = (state ^ word) + _GOLDEN
-    mixed = (mixed ^ (mixed >> _S30)) * _FIRST
-    mixed = (mixed ^ (mixed >> _S27)) * _SECOND
-    return mixed ^ (mixed >> _S31)
-
-
-@inner
-def _scale(word: np.uint64, bound: np.uint64) -> np.int64:
-    """Return floor(word * bound / 2**64)."""
-    high, low = word >> _S32, word & _LOW
-    above, below = bound >> _S32, bound & _LOW
-    middle = high * below + ((low * below) >> _S32)
-    carry = (low * above + (middle & _LOW)) >> _S32
-    return np.int64(high * above + (middle >> _S32) + carry)
+_S1, _S11, _S32, _S63 = (np.uint64(n) for n in (1, 11, 32, 63))
 
 
 @inner
@@ -268,13 +248,13 @@ def draw_distinct(
                     continue
                 positive = slot // ratio
                 own = np.uint64(numbers[positive] + slot - positive * ratio)
-                word = _fold(_fold(states[positive], own), np.uint64(attempt))
+                word = fold(fold(states[positive], own), np.uint64(attempt))
                 if weighted:
                     proposal = np.int64(word >> shift)
                     if word & coins >= table[2 * proposal]:
                         proposal = np.int64(table[2 * proposal + 1])
                 else:
-                    proposal = _scale(word, np.uint64(total))
+                    proposal = scaled(word, np.uint64(total))
                 if mark[proposal] != owner:
                     mark[proposal] = owner
                     drawn[slot] = proposal
@@ -285,7 +265,7 @@ def draw_distinct(
             if len(keys) == 0:
                 keys = np.empty(size, np.float64)
             for place in range(size):
-                word = _fold(owners[owner], hashes[place])
+                word = fold(owners[owner], hashes[place])
                 uniform = (np.float64(word >> _S11) + 0.5) * 2.0**-53
                 keys[place] = -np.log(uniform) / weights[place]
                 if mark[place] == owner:
@@ -295,7 +275,7 @@ def draw_distinct(
             if len(integers) == 0:
                 integers = np.empty(size, np.int64)
             for place in range(size):
-                integers[place] = np.int64(_fold(owners[owner], hashes[place]) >> _S1)
+                integers[place] = np.int64(fold(owners[owner], hashes[place]) >> _S1)
                 if mark[place] == owner:
                     integers[place] = np.iinfo(np.int64).max
             order = np.argsort(integers, kind="mergesort")

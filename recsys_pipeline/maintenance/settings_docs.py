@@ -7,7 +7,7 @@ import sys
 import types
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 
@@ -138,6 +138,8 @@ def _type_words(annotation: Any) -> str:  # noqa: ANN401  # any annotation of a 
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return " or ".join(_type_words(part) for part in arguments if part is not type(None))
+    if origin is Annotated:
+        return _type_words(arguments[0])
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin is tuple:

@@ -14,7 +14,7 @@ from recsys_pipeline.schemas.interactions import Interaction
 from recsys_pipeline.schemas.items import Item
 from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.schemas.samples import SAMPLE_FEATURES
-from recsys_pipeline.settings import INTERACTION_TYPES
+from recsys_pipeline.settings import INTERACTION_TYPES, SamplingStrategy
 from recsys_pipeline.transforms.event_pass import EventPass
 from recsys_pipeline.transforms.item_features import item_features
 from recsys_pipeline.transforms.merge import Merge
@@ -37,9 +37,13 @@ def warm() -> None:
         item_features(events, "warm", None, WEIGHTS)
         versions = pl.DataFrame(schema=frame_schema(Item))
         days = [(START + timedelta(days=day)).date()]
-        config = SamplingConfig(1, 1, "uniform", 1.0, INTERACTION_TYPES, "user_item_day")
-        parts = training_samples(events, "warm", versions, days, config, SAMPLE_FEATURES, WEIGHTS)
-        deque(parts, maxlen=0)
+        strategies: tuple[SamplingStrategy, ...] = ("uniform", "category")
+        for strategy in strategies:
+            config = SamplingConfig(1, 1, strategy, 1.0, INTERACTION_TYPES, "user_item_day")
+            parts = training_samples(
+                events, "warm", versions, days, config, SAMPLE_FEATURES, WEIGHTS
+            )
+            deque(parts, maxlen=0)
         state = Merge(events).state()
     sequences = Sequences(2)
     sequences.open(_events(0))

@@ -25,7 +25,7 @@ from recsys_pipeline.schemas.keys import (
     time_field,
 )
 
-NEGATIVE_SOURCES = ("uniform", "popularity")
+NEGATIVE_SOURCES = ("uniform", "popularity", "category")
 CATALOGUE_FEATURES = ("category", "brand", "price")
 PROBABILITY = {"min_value": 0, "max_value": 1}
 
@@ -42,7 +42,7 @@ class SampleKeys(pa.DataFrameModel):
     negative_source: pl.String = pa.Field(
         isin=list(NEGATIVE_SOURCES),
         nullable=True,
-        description="Strategy that drew the negative; null on positives.",
+        description="Source that drew the negative; null on positives.",
     )
     sampling_probability: pl.Float64 = pa.Field(
         in_range=PROBABILITY,

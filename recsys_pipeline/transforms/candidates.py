@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from recsys_pipeline.kernels.columns import TOTAL
 from recsys_pipeline.transforms.catalogue import distinct_versions
-from recsys_pipeline.transforms.entities import arrow_strings, sorted_codes
+from recsys_pipeline.transforms.entities import arrow_strings, distinct_codes, sorted_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,10 +72,24 @@ class ItemState:
 
     Attributes:
         counts: Events of each item before the day, by item code.
+        categories: Category of each item by its newest version up to the end of the day, as a
+            dense code of no meaning; -1 without a version. Only kept if asked for.
+
+    Args:
+        events: The tenant's events, on the state of the days before.
+        items: All items of the tenant.
+        with_categories: Whether `categories` are asked for.
     """
 
-    def __init__(self, events: EventPass, items: KnownItems) -> None:
+    def __init__(
+        self, events: EventPass, items: KnownItems, *, with_categories: bool = False
+    ) -> None:
         size = len(items.ids)
+        self._categories: Ints | None = None
+        self.categories: Ints = np.full(size if with_categories else 0, -1, np.int64)
+        if with_categories:
+            codes = distinct_codes(arrow_strings(items.versions["category"]))[1]
+            self._categories = codes.astype(np.int64)
         self.counts: Ints = np.zeros(size, dtype=np.int64)
         self.counts[items.of_state] = events.state.items.totals[:, TOTAL]
         self._available = np.zeros(size, dtype=np.bool_)
@@ -103,7 +117,10 @@ class ItemState:
         days, items, available = self._versions
         up_to = int(np.searchsorted(days, day, side="right"))
         # of several versions of an item the last assignment stands, and they are in day order
-        self._available[items[self._listed : up_to]] = available[self._listed : up_to]
+        new = slice(self._listed, up_to)
+        self._available[items[new]] = available[new]
+        if self._categories is not None:
+            self.categories[items[new]] = self._categories[new]
         self._listed = up_to
         return self._available | self._seen
 

@@ -8,12 +8,14 @@ of days and the thread count.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import polars as pl
 
+from recsys_pipeline.schemas.samples import NEGATIVE_SOURCES
 from recsys_pipeline.transforms.candidates import ItemState, KnownItems
+from recsys_pipeline.transforms.mixture import Categories, source_shares
 from recsys_pipeline.transforms.popularity import popularity_weights
 from recsys_pipeline.transforms.stable_hash import fold, hash_strings, start
 from recsys_pipeline.transforms.threads import two_at_a_time
@@ -21,11 +23,13 @@ from recsys_pipeline.transforms.threads import two_at_a_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recsys_pipeline.transforms.arrays import Codes, Flags, Floats, Ints
+    from recsys_pipeline.transforms.arrays import Bytes, Codes, Flags, Floats, Ints
     from recsys_pipeline.transforms.event_pass import EventPass, Members
     from recsys_pipeline.transforms.positives import Positives
     from recsys_pipeline.transforms.sampling_config import SamplingConfig
     from recsys_pipeline.transforms.stable_hash import Words
+
+    _Drawn: TypeAlias = tuple[Ints, Ints, Bytes, Floats, Floats]
 
 _PART = 25_000
 _EXACT = np.uint64(0x6578616374)  # sets the exact path's hashes apart from the proposals'
@@ -41,6 +45,7 @@ class Negatives:
         positive: For each negative the positive that it was drawn for: its place in `events`,
             ascending.
         item: Its item (code in `KnownItems`).
+        source: The source that drew it: place in `NEGATIVE_SOURCES`.
         sampling_probability: Its probability in one draw, before exclusion.
         conditional_probability: The same after exclusion.
         shortfall: Requested less drawn.
@@ -50,6 +55,7 @@ class Negatives:
     events: Codes
     positive: Ints
     item: Ints
+    source: Bytes
     sampling_probability: Floats
     conditional_probability: Floats
     shortfall: int
@@ -108,9 +114,19 @@ def negatives(
     successive sampling in the order of the positives' (timestamp, item_id). Where fewer
     candidates are left than asked for, the last draws are missing and counted.
 
-    `sampling_probability` is weight / sum over all candidates; `conditional_probability` is
-    weight / sum over the candidates that are not excluded. Weights are 1 (`uniform`) or
-    `popularity_weights` of the events before the day.
+    A source s draws item i with probability q(s, i) = weight / sum over its candidates before
+    exclusion, and q'(s, i) = weight / sum over those of them that are not excluded. Weights are 1
+    (`uniform`), `popularity_weights` of the events before the day, or 1 in the positive's category
+    and 0 elsewhere (`category`): that of the newest version up to the end of the day.
+
+    `sampling_probability` is the sum over sources of w(s) q(s, i), `conditional_probability` that
+    of w(s) q'(s, i). w(s) is the weight of the source in this draw, and the weights sum to 1:
+
+    - `uniform`, `popularity`: the source has weight 1.
+    - `category`, `mixed`: each source as configured (`source_shares`). `category` has none where the
+      positive's item has no catalogue entry or the user has met all candidates of its category: then
+      its weight is the others' in proportion, or all `uniform`'s. Once the user's draws of
+      the day have used that category up, its weight is `uniform`'s.
 
     Args:
         positives: Those of the events that negatives are wanted for.
@@ -123,7 +139,8 @@ def negatives(
         Parts of about `_PART` positives, each with all those of its users on a day; by day, then
         user. They are drawn as they are asked for, two at a time.
     """
-    state = ItemState(events, items)
+    by_category = bool(source_shares(config)[NEGATIVE_SOURCES.index("category")])
+    state = ItemState(events, items, with_categories=by_category)
     seed = fold(start(config.seed), hash_strings(pl.Series([tenant])))
     _ = events.first_meetings  # which all need
 
@@ -168,6 +185,8 @@ class _Pool:
         place: Place among them of every item code, or -1.
         weights: Weight of each; empty when all are equal.
         table: Their alias table.
+        shares: Weight of each of `NEGATIVE_SOURCES`.
+        categories: The candidates by category; of none where that is no source.
     """
 
     codes: Ints
@@ -175,6 +194,8 @@ class _Pool:
     place: Ints
     weights: Ints
     table: Words
+    shares: Ints
+    categories: Categories
 
     @classmethod
     def of(cls, state: ItemState, items: KnownItems, day: int, config: SamplingConfig) -> _Pool:
@@ -184,12 +205,22 @@ class _Pool:
         codes = np.flatnonzero(candidates)
         place = np.full(len(candidates), -1, np.int64)
         place[codes] = np.arange(len(codes))
+        shares = source_shares(config)
         weights = (
             popularity_weights(state.counts[codes], config.alpha)
-            if config.strategy == "popularity"
+            if shares[NEGATIVE_SOURCES.index("popularity")]
             else np.empty(0, np.int64)
         )
-        return cls(codes, items.hashes[codes], place, weights, alias_table(weights))
+        known = state.categories[codes] if len(state.categories) else np.full(len(codes), -1)
+        return cls(
+            codes,
+            items.hashes[codes],
+            place,
+            weights,
+            alias_table(weights),
+            shares,
+            Categories.group(known),
+        )
 
 
 def _draw(
@@ -203,7 +234,7 @@ def _draw(
 ) -> Negatives:
     """Draw for positives of one day, bucket by bucket: what users have met is read from there."""
     batch = _Batch.of(events, day, rows)
-    found: list[tuple[Ints, Ints, Floats, Floats]] = []
+    found: list[_Drawn] = []
     if len(events.members) == 1:
         found.append(_of_bucket(batch, events.members[0], pool, events, items, seed, config))
     else:
@@ -213,15 +244,15 @@ def _draw(
             if own.any():
                 part = batch.take(own)
                 found.append(_of_bucket(part, members, pool, events, items, seed, config))
-    positive, item, of_all, of_left = (
+    positive, item, source, of_all, of_left = (
         np.concatenate(columns) for columns in zip(*found, strict=True)
     )
     if len(found) > 1:
         order = np.argsort(positive, kind="stable")
-        positive, item = positive[order], item[order]
+        positive, item, source = positive[order], item[order], source[order]
         of_all, of_left = of_all[order], of_left[order]
     missing = len(rows) * config.ratio - len(positive)
-    return Negatives(day, rows, positive, item, of_all, of_left, missing)
+    return Negatives(day, rows, positive, item, source, of_all, of_left, missing)
 
 
 def _of_bucket(
@@ -232,12 +263,14 @@ def _of_bucket(
     items: KnownItems,
     seed: Words,
     config: SamplingConfig,
-) -> tuple[Ints, Ints, Floats, Floats]:
+) -> _Drawn:
     """Draw for positives of one day and bucket.
 
     Returns:
-        Place of its positive, item and both probabilities of each negative, as in `Negatives`.
+        Place of its positive, item, source and both probabilities of each negative, as in
+        `Negatives`.
     """
+    from recsys_pipeline.kernels.mixed_sampling import draw_mixed
     from recsys_pipeline.kernels.sampling import (
         ROUNDS,
         banned_candidates,
@@ -266,6 +299,27 @@ def _of_bucket(
     states = fold(np.repeat(user_states, np.diff(offsets)), events.items.hashes[batch.item])
     if config.level == "event":
         states = fold(states, batch.timestamp)
+    if config.strategy in ("category", "mixed"):
+        item_places = pool.place[items.of_pass[batch.item]]
+        slots, source, of_all, of_left = draw_mixed(
+            offsets,
+            states,
+            batch.occurrence * config.ratio,
+            config.ratio,
+            *banned,
+            pool.shares,
+            pool.categories.of,
+            pool.categories.offsets,
+            pool.categories.members,
+            pool.categories.of[item_places],
+            pool.weights,
+            pool.table,
+            ROUNDS,
+        )
+        filled = np.flatnonzero(slots >= 0)
+        positive = batch.place[filled // config.ratio]
+        item = pool.codes[slots[filled]]
+        return positive, item, source[filled], of_all[filled], of_left[filled]
     slots, left = draw_distinct(
         offsets,
         states,
@@ -281,4 +335,5 @@ def _of_bucket(
     positive, item, of_all, of_left = drawn_negatives(
         slots, config.ratio, offsets, left, pool.weights, pool.codes
     )
-    return batch.place[positive], item, of_all, of_left
+    source = np.full(len(item), NEGATIVE_SOURCES.index(config.strategy), np.uint8)
+    return batch.place[positive], item, source, of_all, of_left

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.schemas.samples import SAMPLE_KEYS, TrainingSample
+from recsys_pipeline.schemas.samples import NEGATIVE_SOURCES, SAMPLE_KEYS, TrainingSample
 from recsys_pipeline.transforms.candidates import KnownItems
 from recsys_pipeline.transforms.event_pass import EPOCH
 from recsys_pipeline.transforms.negatives import negatives
@@ -79,7 +79,7 @@ def training_samples(
     schema = frame_schema(TrainingSample)
     chosen = positives(events, config, days)
     for drawn in negatives(chosen, events, items, tenant, config):
-        labelled = _in_order(drawn, events, items, config)
+        labelled = _in_order(drawn, events, items)
         rows = labelled.with_columns(
             pl.lit(tenant).alias("tenant"),
             events.users.ids.gather(labelled["user"]).alias("user_id"),
@@ -94,9 +94,7 @@ def training_samples(
         )
 
 
-def _in_order(
-    drawn: Negatives, events: EventPass, items: KnownItems, config: SamplingConfig
-) -> pl.DataFrame:
+def _in_order(drawn: Negatives, events: EventPass, items: KnownItems) -> pl.DataFrame:
     """Return positives and negatives, sorted by user, time, label (descending) and item.
 
     Returns:
@@ -123,6 +121,7 @@ def _in_order(
     is_negative = pl.Series(number >= 0)
     of_negative = pl.Series(number).set(~is_negative, None)
     day = EPOCH + timedelta(days=drawn.day)
+    sources = pl.Series(NEGATIVE_SOURCES, dtype=pl.String)
     return pl.DataFrame(
         {
             "user": user[source],
@@ -130,7 +129,8 @@ def _in_order(
             "date": pl.repeat(day, len(order), dtype=pl.Date, eager=True),
             "timestamp": pl.Series(time[source]).cast(pl.Datetime("us", "UTC")),
             "label": (~is_negative).cast(pl.Float64),
+            "negative_source": sources.gather(pl.Series(drawn.source).gather(of_negative)),
             "sampling_probability": pl.Series(drawn.sampling_probability).gather(of_negative),
             "conditional_probability": pl.Series(drawn.conditional_probability).gather(of_negative),
         }
-    ).with_columns(pl.when(is_negative).then(pl.lit(config.strategy)).alias("negative_source"))
+    )

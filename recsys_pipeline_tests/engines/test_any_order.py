@@ -74,15 +74,17 @@ def test_days_in_any_order_equal_one_range(scratch, seed, order, limit):
     assert pending_days(view_of(small_chunks)) == []
 
 
-@pytest.mark.parametrize("strategy", ["uniform", "popularity"])
+@pytest.mark.parametrize("strategy", ["uniform", "popularity", "mixed"])
 def test_events_read_and_samples_drawn_in_parts_give_the_same_files(scratch, monkeypatch, strategy):
     whole, parts = scratch("whole"), scratch("parts")
     _landing(whole, 12)
     _copy_landing(whole, parts)
-    run_days(settings_for(whole, negative_strategy=strategy), all_days(DAYS))
+    mix = {"uniform": 1, "popularity": 2, "category": 3}
+    values = {"negative_strategy": strategy, "negative_mix": mix}
+    run_days(settings_for(whole, **values), all_days(DAYS))
     monkeypatch.setattr(negatives, "_PART", 1)
     monkeypatch.setattr(view, "PART_ROWS", 7)
-    run_days(settings_for(parts, negative_strategy=strategy), all_days(DAYS))
+    run_days(settings_for(parts, **values), all_days(DAYS))
     assert file_hashes(parts) == file_hashes(whole)
     assert not list((parts / TEMPORARY).iterdir())
 

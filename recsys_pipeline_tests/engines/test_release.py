@@ -447,6 +447,23 @@ def test_a_diff_says_what_changed_and_nothing_else(root):
     assert other["vocabularies"]["categories"][1] == 0
 
 
+def test_a_release_of_mixed_negatives_names_the_mix_and_the_source_of_each(root):
+    from recsys_pipeline.engines.release import make_release
+
+    assert "sampling_mix" not in release(root).manifest.content.settings
+    mix = {"category": 2.0, "uniform": 1.0}
+    config = settings_for(root, negative_strategy="mixed", negative_mix=mix)
+    run_days(config, all_days(DAYS))
+    made = make_release(view_of(config, ["acme"]), SPEC)
+    assert made.manifest.content.settings["sampling_mix"] == mix
+    sources = set(rows_of(made, "train")["negative_source"].unique())
+    assert sources == {None, "category", "uniform"}
+    # read back from its file, the same release is found
+    again = make_release(view_of(config, ["acme"]), SPEC)
+    assert not again.is_new
+    assert again.manifest == made.manifest
+
+
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_pieces_of_a_day_hold_all_rows_of_their_users(root, monkeypatch, size):
     from recsys_pipeline.engines import release_rows

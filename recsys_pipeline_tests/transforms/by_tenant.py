@@ -7,7 +7,12 @@ from datetime import timedelta
 import polars as pl
 
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.schemas.samples import SAMPLE_KEYS, SampleKeys, TrainingSample
+from recsys_pipeline.schemas.samples import (
+    NEGATIVE_SOURCES,
+    SAMPLE_KEYS,
+    SampleKeys,
+    TrainingSample,
+)
 from recsys_pipeline.transforms.candidates import KnownItems
 from recsys_pipeline.transforms.event_pass import EPOCH, EventPass
 from recsys_pipeline.transforms.merge import Merge
@@ -81,7 +86,7 @@ def negatives_of(events, versions, config, days=None, cuts=()):
                         "user_id": one.users.ids.gather(one.users.codes[source]),
                         "item_id": items.ids.gather(drawn.item),
                         "timestamp": one.times[source],
-                        "negative_source": [config[tenant].strategy] * len(source),
+                        "negative_source": [NEGATIVE_SOURCES[number] for number in drawn.source],
                         "sampling_probability": drawn.sampling_probability,
                         "conditional_probability": drawn.conditional_probability,
                     }

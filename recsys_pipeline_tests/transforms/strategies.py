@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -73,18 +74,31 @@ def day_versions(max_size=15):
     )
 
 
-def configs():
+PLAIN = ("uniform", "popularity")
+SOURCES = (*PLAIN, "category")
+
+
+def _mix(config):
+    """Give a `mixed` strategy weights, and no other."""
+    weights = st.sampled_from([0.1, 1.0, 3.0, 1e-9])
+    mixes = st.dictionaries(st.sampled_from(SOURCES), weights, min_size=1)
+    if config.strategy != "mixed":
+        return st.just(config)
+    return mixes.map(lambda mix: replace(config, mix=tuple(sorted(mix.items()))))
+
+
+def configs(strategies=PLAIN):
     one = st.builds(
         SamplingConfig,
         seed=st.sampled_from([0, 7, 2**63 - 1]),
         ratio=st.integers(0, 3),
-        strategy=st.sampled_from(["uniform", "popularity"]),
+        strategy=st.sampled_from(strategies),
         alpha=st.sampled_from([0.0, 0.5, 0.75, 1.0, 2.0]),
         positive_types=st.lists(st.sampled_from(INTERACTION_TYPES), min_size=1, unique=True).map(
             tuple
         ),
         level=st.sampled_from(["user_item_day", "event"]),
-    )
+    ).flatmap(_mix)
     return st.fixed_dictionaries({}, optional=dict.fromkeys(TENANTS, one))
 
 
