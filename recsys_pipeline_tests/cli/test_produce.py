@@ -206,6 +206,7 @@ def test_a_line_that_is_too_large_costs_only_itself(mock, settings, tmp_path):
     assert len(consumed(mock, settings.kafka_interactions_topic)) == 2
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_down_ends_it(mock, settings, tmp_path, use_root):
     options = {
         "message.timeout.ms": "1500",

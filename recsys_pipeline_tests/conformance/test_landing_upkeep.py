@@ -191,6 +191,7 @@ def skipping(*versions):
     return write
 
 
+@pytest.mark.slow
 def test_upkeep_that_fails_is_told_and_done_by_a_later_commit(landing, monkeypatch, caplog):
     def broken(*_):
         raise OSError("disk full")
@@ -307,6 +308,7 @@ def test_a_table_from_before_upkeep_is_brought_in_order(landing):
     assert landed(landing) == expected(1, 150, 0)
 
 
+@pytest.mark.slow
 def test_a_commit_under_a_version_that_has_left_the_log_harms_nothing(landing, monkeypatch):
     """Its writer was suspended before it wrote it; see `LandingTable._is_seen`."""
     states = recorded(landing, monkeypatch, lambda: stream(landing, 0, 60))

@@ -93,6 +93,7 @@ class Slow:
         return call
 
 
+@pytest.mark.slow
 def test_two_waiters_on_a_lease_that_ran_out_do_not_both_get_it(s3_root, monkeypatch):
     """Both have seen the old lease before either asks for it."""
     killed = open_store(s3_root).lock("name")
