@@ -30,9 +30,6 @@ def serve(
 
     Example: `recsys keys create --tenant acme`, then `recsys serve`
     """
-    # memory goes back at once, and not after half a second of more uploads: 100 MiB less at the peak of
-    # a large one, and it is as fast; read when Polars is loaded
-    os.environ["_RJEM_MALLOC_CONF"] = "dirty_decay_ms:0,muzzy_decay_ms:0"
     import uvicorn
 
     from recsys_pipeline.api.connections import Patient
