@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from recsys_pipeline.errors import SettingsError
 
 BUSY_SECONDS = 30
+_PAUSE_SECONDS = 0.02
 # as many as there are threads that answer requests
 _POOL = {"pool_size": 10, "max_overflow": 40}
 _MIGRATING = 0x7265637379  # any number that is ours
@@ -48,7 +51,17 @@ def open_database(url: str) -> Engine:
 
 def _durable_and_shared(connection: Any, _: object) -> None:  # noqa: ANN401  # DB-API ships no types
     # readers don't wait for a writer; a commit survives a power failure
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            # the switch of a new file doesn't wait for another's, whatever the timeout
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

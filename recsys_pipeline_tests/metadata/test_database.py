@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -35,6 +37,18 @@ def test_processes_may_open_it_at_once(url):
     with ThreadPoolExecutor(4) as pool:
         engines = list(pool.map(open_database, [url] * 4))
     assert all(inspect(engine).has_table("uploads") for engine in engines)
+
+
+def test_a_new_file_that_another_has_locked_is_waited_for(tmp_path):
+    path = tmp_path / "metadata.db"
+    other = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_database, f"sqlite:///{path}")
+        time.sleep(0.3)
+        assert not opening.done()
+        other.execute("COMMIT")
+        assert inspect(opening.result(20)).has_table("uploads")
 
 
 @pytest.mark.parametrize("url", ["nonsense", "none://x", "sqlite:////dev/null/x.db"])
