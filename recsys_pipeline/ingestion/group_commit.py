@@ -50,7 +50,7 @@ class GroupedLanding(Landing):
         kind: Which table.
     """
 
-    buffer_bytes = 16 * 2**20  # several uploads are under way at a time
+    buffer_bytes = 8 * 2**20  # several uploads are under way at a time
 
     def __init__(self, root: str, kind: Kind) -> None:
         super().__init__(root, kind)

@@ -52,6 +52,7 @@ def _copy_landing(source, target):
         shutil.copytree(source / table, target / table)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

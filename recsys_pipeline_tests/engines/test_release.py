@@ -222,6 +222,7 @@ def test_a_release_made_anew_has_the_same_bytes_and_is_not_replaced(root, monkey
     assert {p: p.stat().st_mtime_ns for p in (root / "training_dataset").rglob("*")} == stamps
 
 
+@pytest.mark.slow
 def test_order_of_rows_days_and_runs_changes_no_byte(root, tmp_path, monkeypatch):
     from recsys_pipeline.engines import release_rows, scatter
 
