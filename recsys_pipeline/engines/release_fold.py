@@ -25,7 +25,7 @@ from recsys_pipeline.schemas.releases import (
 )
 from recsys_pipeline.storage.layout import shard_file
 from recsys_pipeline.storage.manifest import CheckResult, FoldRows, ReleasedFile, split_folder
-from recsys_pipeline.storage.parquet_store import ROW_GROUP
+from recsys_pipeline.storage.parquet_store import PARQUET
 from recsys_pipeline.storage.releases import hash_file
 from recsys_pipeline.transforms.item_frequencies import PositiveCounts, item_frequencies
 from recsys_pipeline.transforms.leave_last_out import held_out, latest_positives, leave_last_out
@@ -71,13 +71,7 @@ class Files:
     def add(self, path: str, frame: pl.DataFrame) -> None:
         """Write a frame as a file of the release."""
         local = self.workspace.path()
-        frame.rechunk().write_parquet(
-            local,
-            compression="zstd",
-            compression_level=1,
-            statistics=True,
-            row_group_size=ROW_GROUP,
-        )
+        frame.rechunk().write_parquet(local, **PARQUET)
         with local.open("rb") as handle:
             hashed = hash_file(handle)
         self.local[path] = local

@@ -8,6 +8,7 @@ import numpy as np
 
 from recsys_pipeline.errors import ReleaseError
 from recsys_pipeline.export.batches import iter_batches
+from recsys_pipeline.transforms.occurrences import occurrences
 from recsys_pipeline.transforms.popularity import popularity_weights
 from recsys_pipeline.transforms.stable_hash import fold, start
 from recsys_pipeline.transforms.vocabularies import FIRST_INDEX, PADDING
@@ -153,10 +154,6 @@ class OnlineNegativeSampler:
 def _occurrences(users: Ints, items: Ints) -> Ints:
     """Return 0, 1, … among the rows that are equal in both, in their order."""
     order = np.lexsort((items, users))
-    user, item = users[order], items[order]
-    number = np.arange(len(order))
-    begins = np.ones(len(order), bool)
-    begins[1:] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])
     found = np.empty(len(order), np.int64)
-    found[order] = number - np.maximum.accumulate(np.where(begins, number, 0))
+    found[order] = occurrences(users[order], items[order])
     return found

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 HIVE_SCHEMA = {"date": pl.Date(), "tenant": pl.String()}
 ROW_GROUP = 1_000_000
 # statistics and the order of rows are what readers skip by; zstd at its fastest
-_PARQUET: dict[str, Any] = {
+PARQUET: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 1,
     "statistics": True,
@@ -173,10 +173,10 @@ class ParquetStore:
         try:
             if len(ahead) > 1:
                 source = register_io_source(counted, schema=inner)
-                source.sink_parquet(path, maintain_order=True, engine="streaming", **_PARQUET)
+                source.sink_parquet(path, maintain_order=True, engine="streaming", **PARQUET)
             else:
                 for part in counted():
-                    part.write_parquet(path, **_PARQUET)
+                    part.write_parquet(path, **PARQUET)
         except BaseException:
             path.unlink(missing_ok=True)
             raise

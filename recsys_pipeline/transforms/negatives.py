@@ -16,6 +16,7 @@ import polars as pl
 from recsys_pipeline.schemas.samples import NEGATIVE_SOURCES
 from recsys_pipeline.transforms.candidates import ItemState, KnownItems
 from recsys_pipeline.transforms.mixture import Categories, source_shares
+from recsys_pipeline.transforms.occurrences import occurrences
 from recsys_pipeline.transforms.popularity import popularity_weights
 from recsys_pipeline.transforms.stable_hash import fold, hash_strings, start
 from recsys_pipeline.transforms.threads import two_at_a_time
@@ -85,7 +86,7 @@ class _Batch:
     def of(cls, events: EventPass, day: int, rows: Codes) -> _Batch:
         """Return the positives that some events of a day are."""
         columns = (events.users.codes[rows], events.items.codes[rows], events.times[rows])
-        return cls(day, np.arange(len(rows)), *columns, _occurrences(*columns))
+        return cls(day, np.arange(len(rows)), *columns, occurrences(*columns))
 
     def take(self, chosen: Flags) -> _Batch:
         """Return some of the positives."""
@@ -165,14 +166,6 @@ def _parts(events: EventPass, rows: Codes) -> Iterator[Codes]:
         end += int((events.users.codes[rows[end : end + most]] == last).sum())
         yield rows[begin:end]
         begin = end
-
-
-def _occurrences(*keys: Ints | Codes) -> Ints:
-    """Return 0, 1, … within each run of rows that are equal in all keys."""
-    number = np.arange(len(keys[0]))
-    begins = np.ones(len(number), np.bool_)
-    begins[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
-    return number - np.maximum.accumulate(np.where(begins, number, 0))
 
 
 @dataclass(frozen=True)

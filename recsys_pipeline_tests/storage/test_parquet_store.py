@@ -105,7 +105,7 @@ def _many(rows):
 
 @pytest.mark.parametrize("size", [1, 3, 20, 21, 99, 100])
 def test_the_bytes_of_a_file_say_nothing_of_its_parts(store, monkeypatch, size):
-    monkeypatch.setitem(parquet_store._PARQUET, "row_group_size", 20)
+    monkeypatch.setitem(parquet_store.PARQUET, "row_group_size", 20)
     frame = _many(99)
     whole = store.publish("table", DAY, {"acme": Content(frame, "x")}, Pin(1, 1))["acme"]
     parts = [frame.slice(at, size) for at in range(0, 99, size)] + [frame.clear()]
