@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from recsys_pipeline.cli import (
     batches,
     doctor,
+    erase,
     generate,
     ingest,
     kafka,
@@ -29,7 +30,7 @@ from recsys_pipeline.errors import RecsysError
 # as they are used, one after the other; typer alone would list groups after commands
 ORDER = (
     *("generate", "ingest", "produce", "kafka", "run", "status", "release"),
-    *("batches", "quarantine", "serve", "keys", "doctor"),
+    *("batches", "quarantine", "erase", "serve", "keys", "doctor"),
 )
 
 
@@ -56,6 +57,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.add_typer(release.app, name="release")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(erase.app, name="erase")
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)

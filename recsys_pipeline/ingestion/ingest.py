@@ -27,6 +27,7 @@ from recsys_pipeline.ingestion.readers.source import check_path, open_source
 from recsys_pipeline.ingestion.withdrawals import Withdrawals
 from recsys_pipeline.schemas.bounds import EARLIEST
 from recsys_pipeline.schemas.landing import PROBLEM_WORDS
+from recsys_pipeline.storage.erased import read_erased
 from recsys_pipeline.storage.landing import TABLES, Kind, Landing
 from recsys_pipeline.tenants import TenantConfig, free_name, overrides, tenant_config
 
@@ -275,6 +276,7 @@ class _File:
             as_of=self.options.as_of,
             start_date=self.settings.start_date,
             known_items=self._known_items(),
+            erased=read_erased(self.landing.store).of(batch.tenant),
         )
         checked = False
         for block in read_blocks(self.source, self.mapping.format):

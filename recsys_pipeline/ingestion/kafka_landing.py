@@ -19,6 +19,7 @@ from recsys_pipeline.ingestion.normalise import SCHEMAS
 from recsys_pipeline.kafka.ranges import Plan, plan_ranges
 from recsys_pipeline.kafka.reader import RangeReader
 from recsys_pipeline.kafka.topics import topic_state
+from recsys_pipeline.storage.erased import read_erased
 from recsys_pipeline.storage.landing import Kind, Landing
 
 if TYPE_CHECKING:
@@ -229,7 +230,10 @@ def _rows(
     headers: list[str | None] = [None] * len(chunk.headers)
     if any(chunk.headers):
         headers = [header_tenant(found) if found else None for found in chunk.headers]
-    return MessageRows(settings, source, known_items).rows(chunk.values, chunk.offsets, headers)
+    erased = read_erased(landing.store)
+    return MessageRows(settings, source, known_items, erased).rows(
+        chunk.values, chunk.offsets, headers
+    )
 
 
 def _count(done: RangeLanded, rows: pl.DataFrame) -> None:

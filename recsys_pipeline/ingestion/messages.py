@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from recsys_pipeline.ingestion.mapping import Mapping
     from recsys_pipeline.settings import Settings
+    from recsys_pipeline.storage.erased import Erased
     from recsys_pipeline.storage.landing import Kind
 
 TENANT = "tenant"
@@ -65,12 +66,18 @@ class MessageRows:
         settings: The tenants and their mappings.
         source: What is the same for all messages.
         known_items: Returns the ids of a tenant's landed items; asked for items alone.
+        erased: The erased users of all tenants.
     """
 
     def __init__(
-        self, settings: Settings, source: MessageSource, known_items: Callable[[str], pl.Series]
+        self,
+        settings: Settings,
+        source: MessageSource,
+        known_items: Callable[[str], pl.Series],
+        erased: Erased,
     ) -> None:
         self._settings = settings
+        self._erased = erased
         self._source = source
         self._known_items = known_items
         self._tenants: dict[str, tuple[Mapping, Receipt] | str] = {}
@@ -175,6 +182,7 @@ class MessageRows:
             as_of=None,
             start_date=source.start_date,
             known_items=pl.Series("item_id", [], dtype=pl.String),
+            erased=self._erased.of(tenant),
         )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from recsys_pipeline.ingestion.blanking import blanked
 from recsys_pipeline.ingestion.json_text import json_objects, merged
 from recsys_pipeline.ingestion.readers.block import RAW_BYTES, cut
 from recsys_pipeline.ingestion.times import read_times
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from recsys_pipeline.ingestion.mapping import Kind, Mapping
     from recsys_pipeline.ingestion.readers.block import Block
+    from recsys_pipeline.storage.erased import Subjects
 
 SCHEMAS: dict[Kind, pl.Schema] = {
     "interactions": frame_schema(LandedInteraction),
@@ -57,6 +59,7 @@ class Receipt:
             an item never landed before, and the day of receipt for a known one.
         start_date: First day of the pipeline.
         known_items: Item ids landed before, for items.
+        erased: The tenant's erased users, whose rows land empty; None where it has none.
     """
 
     tenant: str
@@ -66,6 +69,7 @@ class Receipt:
     as_of: date | None
     start_date: date
     known_items: pl.Series
+    erased: Subjects | None = None
 
 
 def normalise(block: Block, mapping: Mapping, receipt: Receipt) -> pl.DataFrame:
@@ -102,7 +106,11 @@ def normalise(block: Block, mapping: Mapping, receipt: Receipt) -> pl.DataFrame:
     if block.unreadable.height:
         lines = block.unreadable.with_columns(pl.lit(LINE_READABLE).alias("problem"))
         frames.append(parked_texts(lines, mapping.kind, receipt))
-    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+    if not frames:
+        return pl.DataFrame(schema=schema)
+    rows = pl.concat(frames)
+    erased = receipt.erased if mapping.kind == "interactions" else None
+    return rows if erased is None else blanked(rows, erased)
 
 
 def parked_texts(lines: pl.DataFrame, kind: Kind, receipt: Receipt) -> pl.DataFrame:

@@ -18,6 +18,7 @@ TIMESTAMP_READABLE = "timestamp.readable"
 TIMESTAMP_RANGE = "timestamp.range"
 TIMESTAMP_NOT_FUTURE = "timestamp.not_future"
 UPDATED_AT_READABLE = "updated_at.readable"
+USER_ERASED = "user_id.erased"
 TENANT_PRESENT = "tenant.present"
 TENANT_AGREES = "tenant.agrees"
 TENANT_FORM = "tenant.form"
@@ -45,6 +46,7 @@ PROBLEM_WORDS = {
     "price.readable": "must be a number",
     "available.readable": "must be true or false",
     UPDATED_AT_READABLE: "must be a readable time",
+    USER_ERASED: "must not be of a user who was erased",
     TENANT_PRESENT: "must name its tenant, in the field or the header `tenant`",
     TENANT_AGREES: "must name the same tenant in the field and in the header",
     TENANT_FORM: "must have the form of a tenant's name",

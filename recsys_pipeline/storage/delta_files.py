@@ -147,7 +147,7 @@ def removal(
             removed += rows.height - kept.height
             if kept.height:
                 rewritten.write(kept.with_columns(date=pl.lit(day), tenant=pl.lit(tenant)))
-        actions.append(_remove(file, data_change=True))
+        actions.append(remove_action(file, data_change=True))
     return removed, actions
 
 
@@ -193,10 +193,11 @@ def merge(uri: str, files: pl.DataFrame, into: DataFiles) -> list[RemoveAction]:
     day, tenant = files.select("partition.date", "partition.tenant").row(0)
     rows = rows.sort("batch_id", "position", maintain_order=True)
     into.write(rows.with_columns(date=pl.lit(day), tenant=pl.lit(tenant)))
-    return [_remove(file, data_change=False) for file in files.iter_rows(named=True)]
+    return [remove_action(file, data_change=False) for file in files.iter_rows(named=True)]
 
 
-def _remove(file: dict[str, Any], *, data_change: bool) -> RemoveAction:
+def remove_action(file: dict[str, Any], *, data_change: bool) -> RemoveAction:
+    """Return the action that takes a file (a row of `live_files`) out of the table."""
     from deltalake.transaction import RemoveAction
 
     return RemoveAction(

@@ -36,7 +36,7 @@ RETAINED = timedelta(days=7)
 SMALL = 5_000  # commits within `RETAINED` plus live files, up to which a table is listed as a whole
 SWEPT_DAYS = 4  # days listed per call in a table that is not small
 SWEPT_FILES = 1_000  # files deleted per call
-_NAME = re.compile(r"date=[^/]+/tenant=[^/]+/(\d{13})-[0-9a-f]{32}\.parquet")
+DATA_FILE = re.compile(r"date=[^/]+/tenant=(?P<tenant>[^/]+)/(?P<at>\d{13})-[0-9a-f]{32}\.parquet")
 
 
 def expire(store: ObjectStore, table: str, live: set[str], begin: int) -> None:
@@ -62,9 +62,9 @@ def expire(store: ObjectStore, table: str, live: set[str], begin: int) -> None:
     marker = history_file(table, start)
     with ThreadPoolExecutor(WORKERS) as pool:
         commits = pool.map(store.read, [name for name in names if name.endswith(".json")])
-        removed = {path for commit in commits for path in _removed(commit or b"")}
-    _delete(store, [f"{table}/{path}" for path in removed - live])
-    _delete(store, [name for name in names if name != marker])
+        removed = {path for commit in commits for path in removed_by(commit or b"")}
+    delete_all(store, [f"{table}/{path}" for path in removed - live])
+    delete_all(store, [name for name in names if name != marker])
     store.delete(marker)
 
 
@@ -116,7 +116,7 @@ def sweep(
         folders = [f"{table}/date={day}" for day in _chosen(days, until, turn)]
     found = (path for folder in folders for path in store.list(folder))
     lost = [path for path in found if _is_lost(path.removeprefix(f"{table}/"), kept, before)]
-    _delete(store, lost[:SWEPT_FILES])
+    delete_all(store, lost[:SWEPT_FILES])
 
 
 def _aged(store: ObjectStore, table: str, low: int, high: int) -> int | None:
@@ -146,16 +146,18 @@ def _chosen(landed: set[date], until: date, turn: int) -> list[date]:
 
 
 def _is_lost(path: str, kept: set[str], before: int) -> bool:
-    name = _NAME.fullmatch(path)
-    return name is not None and int(name[1]) < before and path not in kept
+    name = DATA_FILE.fullmatch(path)
+    return name is not None and int(name["at"]) < before and path not in kept
 
 
-def _removed(commit: bytes) -> Iterable[str]:
+def removed_by(commit: bytes) -> Iterable[str]:
+    """Return the paths that a commit removes from the table."""
     actions = (json.loads(line) for line in commit.splitlines())
     return [action["remove"]["path"] for action in actions if "remove" in action]
 
 
-def _delete(store: ObjectStore, paths: list[str]) -> None:
+def delete_all(store: ObjectStore, paths: list[str]) -> None:
+    """Delete objects, several at a time."""
     with ThreadPoolExecutor(WORKERS) as pool:
         for done in [pool.submit(store.delete, path) for path in paths]:
             done.result()

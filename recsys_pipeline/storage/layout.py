@@ -82,6 +82,26 @@ def webhook_file(tenant: str, release: str, token: str) -> str:
     return f"{WEBHOOKS}{check_name(tenant)}/{release}.{token}.json"
 
 
+ERASURES = f"{META}/erasures/"
+ERASED = f"{ERASURES}erased.json"
+
+
+RECEIPTS = f"{ERASURES}receipts/"
+
+
+def receipt_file(tenant: str, receipt: str) -> str:
+    """Return the path of the receipt of an erasure."""
+    return f"{RECEIPTS}{check_name(tenant)}/{receipt}.json"
+
+
+REPLACED = f"{ERASURES}replaced/"
+
+
+def replaced_file(tenant: str, release: str) -> str:
+    """Return the path of the note that a release was replaced because of an erasure."""
+    return f"{REPLACED}{check_name(tenant)}/{release}.json"
+
+
 STATES = f"{META}/state/"
 _STATE_FILE = re.compile(r"_meta/state/[^/]+/(\d{4}-\d\d-\d\d)-([0-9a-f]+)\.arrow")
 

@@ -140,11 +140,13 @@ class Making(_Part):
         recipe: Hash of what the release was asked to be and of its inputs: the same recipe gives the
             same release.
         landing: Landing versions that the run had pinned.
+        replaces: The release that this one is without users who were erased.
     """
 
     at: str
     recipe: str
     landing: dict[str, int]
+    replaces: str | None = None
 
 
 class Manifest(_Part):

@@ -22,7 +22,7 @@ from recsys_pipeline.storage.layout import data_file
 from recsys_pipeline.storage.records import Pin, Record, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from recsys_pipeline.storage.objects import ObjectStore
@@ -66,6 +66,19 @@ class Content:
     frame: pl.DataFrame | Spooled | None
     inputs: str
     counts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What has left a file.
+
+    Attributes:
+        rows: Rows removed.
+        content: Hash of the file's bytes now, empty where no row is left; None where it is as it was.
+    """
+
+    rows: int
+    content: str | None
 
 
 class ParquetStore:
@@ -133,18 +146,70 @@ class ParquetStore:
                 published_at=now,
                 counts=content.counts,
             )
-        with spooled.path.open("rb") as handle:
-            version = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16))
+        content_hash = _hash_of(spooled.path)
         return Record(
             content.inputs,
             pin,
             rows=spooled.rows,
             file=self.objects.put_file(spooled.path, path, durable=False),
-            content=version.hexdigest(),
+            content=content_hash,
             published_inputs=content.inputs,
             published_at=now,
             counts=content.counts,
         )
+
+    def rewrite(
+        self,
+        asset: str,
+        partition: Partition,
+        kept: Callable[[pl.DataFrame], pl.DataFrame],
+        pin: Pin,
+    ) -> Rewritten:
+        """Leave rows out of a published file, and of every reader's sight at once.
+
+        Its record, if it fits the file, follows it: no older run replaces the file any more, and what was
+        made from it is stale.
+
+        Args:
+            asset: The table.
+            partition: Day and tenant.
+            kept: Returns the rows that stay, given those of the file (without the hive levels).
+            pin: Landing versions that no longer have what is left out.
+        """
+        day, tenant = partition
+        path = data_file(asset, day, tenant)
+        with self.objects.lock(f"{asset}/{day}") as lock:
+            before = self.objects.identity(path)
+            if before is None:
+                return Rewritten(0, None)
+            rows = pl.read_parquet(self.objects.uri(path), glob=False, hive_partitioning=False)
+            left = kept(rows)
+            if left.height == rows.height:
+                return Rewritten(0, None)
+            entries = self.records.day(asset, day) or {}
+            old = entries.get(tenant)
+            spooled = self.spool(iter([left]), left.schema)
+            lock.confirm()
+            content, file = "", None
+            if spooled.rows:
+                content = _hash_of(spooled.path)
+                file = self.objects.put_file(spooled.path, path)
+            else:
+                self.objects.delete(path)
+            if old is not None and old.file == before:
+                of = f"{old.published_inputs} without {content}"
+                inputs = hashlib.blake2b(of.encode(), digest_size=16).hexdigest()
+                entries[tenant] = replace(
+                    old,
+                    inputs=old.inputs if old.held else inputs,
+                    pin=pin.joined(old.pin),
+                    rows=left.height,
+                    file=file,
+                    content=content,
+                    published_inputs=inputs,
+                )
+                self.records.write(asset, day, entries)
+        return Rewritten(rows.height - left.height, content)
 
     def spool(self, parts: Iterator[pl.DataFrame], schema: Mapping[str, pl.DataType]) -> Spooled:
         """Write rows to a local file; parts are asked for as they are written.
@@ -215,3 +280,8 @@ class ParquetStore:
             extra_columns="ignore" if schema else "raise",
         )
         return frame.select(list(schema)) if schema else frame.drop(above)
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -7,12 +7,14 @@ finishes or removes. A release is never replaced.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from recsys_pipeline.errors import ReleaseError
 from recsys_pipeline.storage.layout import (
     MANIFEST,
     RELEASES,
+    REPLACED,
     release_file,
     release_of,
     releases_prefix,
@@ -87,6 +89,8 @@ class Releases:
         }
         if len(places) == 1:
             return self._read(release_file(*places.pop()))
+        if not places:
+            self._tell_replaced(name, tenant)
         raise ReleaseError(
             f"release {name}",
             f"could be any of {', '.join(sorted(p[1] for p in places))}"
@@ -94,6 +98,18 @@ class Releases:
             else "is not there",
             "Give more of its digits" if places else "See `recsys release list`",
         )
+
+    def _tell_replaced(self, name: str, tenant: str | None) -> None:
+        """Raise that a release was replaced because of an erasure, where it was."""
+        folder = f"{REPLACED}{tenant}/" if tenant else REPLACED
+        for path in self.objects.list(folder):
+            release = path.rpartition("/")[2].removesuffix(".json")
+            if release.startswith(name) and (data := self.objects.read(path)) is not None:
+                raise ReleaseError(
+                    f"release {release}",
+                    "is no more: users were erased from it",
+                    f"Use {json.loads(data)['by']}, which is the same without them",
+                )
 
     def find(self, tenant: str, recipe: str) -> Manifest | None:
         """Return a tenant's release that was made by a recipe."""
@@ -122,6 +138,11 @@ class Releases:
             lock.confirm()
             self.objects.write(path, manifest.encode())
         return manifest, True
+
+    def sweep(self, tenant: str) -> None:
+        """Remove what killed runs have left of a tenant's releases."""
+        with self.objects.lock(f"releases/{tenant}"):
+            self._sweep(tenant, keep="")
 
     def _sweep(self, tenant: str, keep: str) -> None:
         """Remove what killed runs have left; the caller holds the lock that a living one would."""

@@ -22,10 +22,17 @@ from recsys_pipeline_tests.storage.upkeep_worker import app_id, expected, shrink
 TABLE = "raw_interactions"
 
 
-@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
+# what a store can make different: listings, reads of what has moved, deletions, conditional writes. The
+# other tests are of numbers and times; each makes hundreds of requests
+everywhere = pytest.mark.parametrize(
+    "root", ["local", pytest.param("s3", marks=pytest.mark.slow)], indirect=True
+)
+
+
+@pytest.fixture
 def root(request, tmp_path) -> str:
-    """An empty storage root; each test makes far too many requests for a default run on S3."""
-    if request.param == "local":
+    """An empty storage root."""
+    if getattr(request, "param", "local") == "local":
         return str(tmp_path / "store of data")
     return f"{request.getfixturevalue('s3_bucket')}/{uuid.uuid4().hex}"
 
@@ -68,6 +75,7 @@ def recorded(landing, monkeypatch, act) -> dict[int, tuple]:
     return states
 
 
+@everywhere
 def test_every_version_opens_as_it_was_and_every_change_is_named(landing, monkeypatch):
     states = recorded(landing, monkeypatch, lambda: (stream(landing, 0, 60), uploads(landing, 3)))
     latest = landing.snapshot().version
@@ -98,6 +106,7 @@ def without_upkeep(landing, until) -> None:
         stream(landing, 0, until)
 
 
+@everywhere
 def test_a_compaction_is_no_change(landing):
     without_upkeep(landing, 30)
     landed_before, files = landing.snapshot(), landing.snapshot()._live
@@ -143,6 +152,7 @@ def test_a_checkpoint_has_live_files_and_app_transactions_and_no_removals(landin
     assert {app_id(0), "layout", "upload/acme/acme1", "retract/beta1-1"} <= names
 
 
+@everywhere
 def test_a_table_and_a_snapshot_from_before_the_log_moved(landing):
     uploads(landing, 1)
     held, table = landing.snapshot(), landing._open()
@@ -231,6 +241,7 @@ def stray(landing) -> str:
     return f"{TABLE}/{staged.added[0].path}"
 
 
+@everywhere
 def test_after_a_week_removed_and_lost_files_go_and_nothing_else(landing, later):
     uploads(landing, 2)
     stream(landing, 0, 60)
@@ -347,6 +358,7 @@ def test_young_commits_stay_in_the_log(landing, monkeypatch):
     assert landed(landing) == expected(1, 75, 0)
 
 
+@everywhere
 def test_two_at_once_move_the_same_commits(landing, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(landing_upkeep, "_clear", lambda *_: None)
@@ -376,6 +388,7 @@ def test_two_at_once_move_the_same_commits(landing, monkeypatch):
     assert landed(landing) == expected(1, 60, 0)
 
 
+@everywhere
 def test_of_two_rounds_at_once_one_compacts(landing):
     without_upkeep(landing, 30)
     table = landing._open()

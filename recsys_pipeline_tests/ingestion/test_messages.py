@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from recsys_pipeline.ingestion.messages import MessageRows, MessageSource, header_tenant
 from recsys_pipeline.schemas.landing import LandedInteraction
 from recsys_pipeline.schemas.rules import frame_schema
+from recsys_pipeline.storage.erased import Erased
 from recsys_pipeline_tests.landed import settings_for
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
@@ -25,7 +26,8 @@ def source(kind="interactions", allowed=ALLOWED) -> MessageSource:
 
 def rows(values, offsets=None, headers=None, kind="interactions", allowed=ALLOWED):
     settings = settings_for("nowhere")
-    made = MessageRows(settings, source(kind, allowed), lambda _: pl.Series([], dtype=pl.String))
+    known = pl.Series([], dtype=pl.String)
+    made = MessageRows(settings, source(kind, allowed), lambda _: known, Erased())
     count = len(values)
     return made.rows(values, offsets or list(range(count)), headers or [None] * count)
 
