@@ -1,6 +1,5 @@
 """Ids that got into Dagster's records, by an exception or by hand, are taken out of their texts."""
 
-
 from pathlib import Path
 
 import dagster as dg
@@ -15,7 +14,7 @@ USER = "user-of-7"
 
 @dg.op(config_schema={"user": str})
 def fails(context: dg.OpExecutionContext) -> None:
-    context.log.info(f"looking at {USER}")
+    context.log.info("looking at %s", USER)
     print(f"{USER} printed, {USER}1 too")  # noqa: T201  # what a library might do
     raise ValueError(f"no rows of {USER!r} and {USER}1")
 
