@@ -22,6 +22,8 @@ INTERACTION_TYPES = ("view", "click", "like", "add_to_cart", "purchase")
 
 SamplingStrategy = Literal["uniform", "popularity", "category", "mixed"]
 NegativeSource = Literal["uniform", "popularity", "category"]
+RetentionLayer = Literal["events", "quarantine", "features", "samples", "releases"]
+Retention = dict[RetentionLayer, Annotated[int, Field(ge=1)]]
 NegativeMix = Annotated[
     dict[NegativeSource, Annotated[float, Field(gt=0, allow_inf_nan=False)]], Field(min_length=1)
 ]
@@ -210,6 +212,17 @@ class Settings(BaseSettings):
     )
     release_webhook_secret: SecretStr | None = Field(
         None, description="Secret that signs the calls (HMAC-SHA256, standardwebhooks.com)."
+    )
+
+    retention: Retention = Field(
+        {},
+        description="How long things are kept (JSON object): days of `events`, `quarantine`, `features` and "
+        "`samples`, number of `releases` of a tenant besides pinned ones. What is not named is kept.",
+    )
+    retention_run_days: int | None = Field(
+        None,
+        ge=1,
+        description="Days after which records of superseded runs are deleted; unset: never.",
     )
 
     kafka_bootstrap_servers: str | None = Field(

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recsys_pipeline.errors import TenantError
-from recsys_pipeline.settings import INTERACTION_TYPES, NegativeMix, SamplingStrategy, Settings
+from recsys_pipeline.settings import (
+    INTERACTION_TYPES,
+    NegativeMix,
+    Retention,
+    SamplingStrategy,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +50,7 @@ class TenantOverrides(BaseModel):
     negative_strategy: SamplingStrategy | None = None
     negative_mix: NegativeMix | None = None
     popularity_alpha: float | None = Field(None, ge=0, le=2)
+    retention: Retention | None = None
 
 
 class TenantConfig(BaseModel):
@@ -62,6 +69,7 @@ class TenantConfig(BaseModel):
     negative_strategy: SamplingStrategy
     negative_mix: NegativeMix | None
     popularity_alpha: float
+    retention: Retention
 
 
 def check_name(name: str) -> str:

@@ -21,6 +21,7 @@ from recsys_pipeline.cli import (
     produce,
     quarantine,
     release,
+    retention,
     run,
     serve,
     status,
@@ -30,7 +31,7 @@ from recsys_pipeline.errors import RecsysError
 # as they are used, one after the other; typer alone would list groups after commands
 ORDER = (
     *("generate", "ingest", "produce", "kafka", "run", "status", "release"),
-    *("batches", "quarantine", "erase", "serve", "keys", "doctor"),
+    *("batches", "quarantine", "retention", "erase", "serve", "keys", "doctor"),
 )
 
 
@@ -57,6 +58,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.add_typer(release.app, name="release")
 app.add_typer(quarantine.app, name="quarantine")
+app.command("retention")(retention.retention)
 app.add_typer(erase.app, name="erase")
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")

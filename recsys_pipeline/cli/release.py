@@ -259,6 +259,28 @@ def verify(release: ReleaseId, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command("pin")
+def pin(release: ReleaseId) -> None:
+    """Keep a release whatever its age; retention leaves it.
+
+    Example: `recsys release pin 0123456789abcdef`
+    """
+    releases = _releases()
+    releases.pin(manifest := releases.get(release))
+    out.print(f"Pinned {manifest.release}.")
+
+
+@app.command("unpin")
+def unpin(release: ReleaseId) -> None:
+    """Leave a release to retention again.
+
+    Example: `recsys release unpin 0123456789abcdef`
+    """
+    releases = _releases()
+    releases.unpin(manifest := releases.get(release))
+    out.print(f"Unpinned {manifest.release}.")
+
+
 @app.command("diff")
 def diff(old: ReleaseId, new: ReleaseId, json: Json = False) -> None:
     """Say what changed from one release to another: rows, columns, settings, inputs, vocabularies.

@@ -133,6 +133,14 @@ def _libraries() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
+def _short_sequences(view: View, spec: ReleaseSpec) -> tuple[str, ...]:
+    """Warn where sequences can't go back to events that retention has sealed."""
+    seal = view.horizons.of(spec.tenant).seal
+    if not spec.sequence_length or seal is None:
+        return ()
+    return (f"sequences have no events up to {seal.day}: retention has sealed them",)
+
+
 def _history(view: View, spec: ReleaseSpec) -> str | None:
     """Return the hash of all events that sequences are made of, None without them."""
     if not spec.sequence_length:
@@ -232,7 +240,7 @@ def _content(
     checks: list[CheckResult],
     files: Files,
 ) -> Content:
-    warnings = inputs.warnings()
+    warnings = [*inputs.warnings(), *_short_sequences(view, spec)]
     if spec.split == "leave-last-out":
         warnings.append(LEAKAGE_WARNING)
     for fold in folds:

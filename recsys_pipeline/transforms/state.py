@@ -91,6 +91,11 @@ class Users:
         yield from self._taken(np.sort(lower), self.low).divided(middle, limit)
         yield from self._taken(np.sort(upper), middle).divided(end, limit)
 
+    def without(self, codes: Ints) -> Users:
+        """Return the bucket without some of its users; what is known of items is left as it is."""
+        kept = np.setdiff1d(np.arange(self.entities.count, dtype=np.int64), codes)
+        return self._taken(kept, self.low)
+
     def _taken(self, codes: Ints, low: int) -> Users:
         from recsys_pipeline.kernels.groups import take_lists
 
