@@ -339,6 +339,25 @@ def dagster_home() -> str | None:
     return os.environ.get("DAGSTER_HOME")
 
 
+def s3_encryption() -> dict[str, str]:
+    """Return how S3 is asked to encrypt what is stored, as parameters of its requests.
+
+    The variables are those that deltalake reads itself, so that one set serves all writers.
+
+    Raises:
+        SettingsError: There is no such encryption.
+    """
+    kind = os.environ.get("AWS_SERVER_SIDE_ENCRYPTION")
+    key = os.environ.get("AWS_SSE_KMS_KEY_ID")
+    if not kind:
+        return {}
+    if kind not in {"AES256", "aws:kms", "aws:kms:dsse"}:
+        raise SettingsError(
+            "AWS_SERVER_SIDE_ENCRYPTION", f"is {kind!r}", "Set AES256, aws:kms or aws:kms:dsse"
+        )
+    return {"ServerSideEncryption": kind, **({"SSEKMSKeyId": key} if key else {})}
+
+
 def unknown_variables(env_file: Path = Path(".env")) -> list[str]:
     """Return `RECSYS_` variables, of the environment and of `.env`, that name no setting.
 
