@@ -28,7 +28,7 @@ class OnlineNegativeSampler:
 
     The draws of a row depend on seed, epoch, user, item and how often both came before in the call: not on
     batch sizes, workers or threads. Views that are no positives are not in a release, so that they may be
-    drawn; negatives that exclude them too are those of the samples.
+    drawn; negatives that exclude them too, or are drawn from them, are those of the samples.
 
     Args:
         candidates: Item indices that may be drawn, ascending (int64).
@@ -80,6 +80,12 @@ class OnlineNegativeSampler:
         Raises:
             ReleaseError: There is no such strategy or fold.
         """
+        if strategy == "viewed":
+            raise ReleaseError(
+                "strategy",
+                "'viewed' needs each user's views, which a release does not hold",
+                "Take its negatives of negative_source 'viewed', or use 'uniform' or 'popularity'",
+            )
         if strategy not in {"uniform", "popularity"}:
             raise ReleaseError("strategy", f"{strategy!r} is none", "Use 'uniform' or 'popularity'")
         vocabulary = release.vocabulary("items", fold)

@@ -157,7 +157,7 @@ def test_an_unknown_feature_column_is_named():
 
 
 @settings(max_examples=30, deadline=None)
-@given(world.events(), world.day_versions(), world.configs())
+@given(world.events(), world.day_versions(), world.configs((*world.SOURCES, "mixed")))
 def test_honest_samples_have_no_leak(events, versions, config):
     rows = samples_of(events, versions, config).rows
     assert find_leaks(rows, world.interaction_frame(events), 1000, 1).is_empty()
