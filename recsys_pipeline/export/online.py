@@ -21,6 +21,10 @@ Strategy = Literal["uniform", "popularity"]
 
 _EXACT = np.uint64(0x6F6E6C696E65)  # sets the exact path's hashes apart from the proposals'
 _ROWS = 65_536
+_NOT_OF_RELEASES = {
+    "viewed": "'viewed' needs all that users viewed, and a release holds samples alone: "
+    "those that the samples drew have it as their negative_source",
+}
 
 
 class OnlineNegativeSampler:
@@ -80,14 +84,9 @@ class OnlineNegativeSampler:
         Raises:
             ReleaseError: There is no such strategy or fold.
         """
-        if strategy == "viewed":
-            raise ReleaseError(
-                "strategy",
-                "'viewed' needs each user's views, which a release does not hold",
-                "Take its negatives of negative_source 'viewed', or use 'uniform' or 'popularity'",
-            )
         if strategy not in {"uniform", "popularity"}:
-            raise ReleaseError("strategy", f"{strategy!r} is none", "Use 'uniform' or 'popularity'")
+            problem = _NOT_OF_RELEASES.get(strategy, f"{strategy!r} is none")
+            raise ReleaseError("strategy", problem, "Use 'uniform' or 'popularity'")
         vocabulary = release.vocabulary("items", fold)
         alive = vocabulary.filter(vocabulary["id"].is_not_null())["index"].to_numpy()
         frequencies = release.item_frequencies(fold).sort("index")
