@@ -116,26 +116,27 @@ def viewed_candidates(
     engaged = np.full(size, -1, np.int64)  # the user that has engaged with a candidate last
     out = 0
     for number in range(len(users)):
-        begin, end = offsets[users[number]], offsets[users[number] + 1]
-        for at in range(begin, end):
-            row = rows[at]
-            if first_engaged[row] and days[row] <= day:
-                place = item_place[items[row]]
-                if place >= 0:
-                    engaged[place] = number
+        user = users[number]
         if known[number] >= 0:
             for at in range(met_offsets[known[number]], met_offsets[known[number] + 1]):
-                place = state_place[met[at] >> 1]
-                if met[at] & 1 == 0 and place >= 0 and engaged[place] != number:
-                    places[out] = place
+                if met[at] & 1 == 0 and state_place[met[at] >> 1] >= 0:
+                    places[out] = state_place[met[at] >> 1]
                     out += 1
-        for at in range(begin, end):
+        for at in range(offsets[user], offsets[user + 1]):
             row = rows[at]
-            if first[row] and days[row] <= day:
+            if (first[row] or first_engaged[row]) and days[row] <= day:
                 place = item_place[items[row]]
-                if place >= 0 and engaged[place] != number:
+                if place >= 0 and first_engaged[row]:
+                    engaged[place] = number
+                elif place >= 0:
                     places[out] = place
                     out += 1
-        places[result[number] : out].sort()
+        begin, end, out = result[number], out, result[number]
+        for at in range(begin, end):
+            if engaged[places[at]] != number:
+                places[out] = places[at]
+                out += 1
+        if out - begin > 1:
+            places[begin:out].sort()
         result[number + 1] = out
     return result, places[:out].copy()

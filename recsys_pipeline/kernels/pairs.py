@@ -12,11 +12,11 @@ from recsys_pipeline.kernels.jit import Codes, Flags, Ints, inner, kernel
 
 
 @inner
-def _place(met: Codes, begin: int, end: int, code: int) -> int:
-    """Return the first place from `begin` to `end` of an item whose code is not below `code`."""
+def _place(met: Codes, begin: int, end: int, least: int) -> int:
+    """Return the first place from `begin` to `end` of a number that is not below `least`."""
     while begin < end:
         middle = (begin + end) // 2
-        if met[middle] >> 1 < code:
+        if met[middle] < least:
             begin = middle + 1
         else:
             end = middle
@@ -72,8 +72,8 @@ def first_events(
             code = item_known[item]
             if known >= 0 and code >= 0:
                 end = met_offsets[known + 1]
-                place = _place(met, met_offsets[known], end, code)
-                if place < end and met[place] >> 1 == code:
+                place = _place(met, met_offsets[known], end, 2 * code)
+                if place < end and met[place] <= 2 * code + 1:
                     if met[place] & 1:
                         mark[item] = 2 * user + 1
                     else:
@@ -149,6 +149,6 @@ def items_met(
         for event in range(offsets[user], offsets[user + 1]):
             row = rows[event]
             if first_engaged[row] and not first[row]:
-                place = _place(values, result[number], end, item_codes[items[row]])
+                place = _place(values, result[number], end, 2 * item_codes[items[row]])
                 values[place] |= np.uint32(1)
     return result, values
