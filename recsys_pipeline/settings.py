@@ -20,10 +20,10 @@ from recsys_pipeline.errors import SettingsError
 
 INTERACTION_TYPES = ("view", "click", "like", "add_to_cart", "purchase")
 
-SamplingStrategy = Literal["uniform", "popularity", "category", "mixed"]
-NegativeSource = Literal["uniform", "popularity", "category"]
 RetentionLayer = Literal["events", "quarantine", "features", "samples", "releases"]
 Retention = dict[RetentionLayer, Annotated[int, Field(ge=1)]]
+SamplingStrategy = Literal["uniform", "popularity", "category", "viewed", "mixed"]
+NegativeSource = Literal["uniform", "popularity", "category", "viewed"]
 NegativeMix = Annotated[
     dict[NegativeSource, Annotated[float, Field(gt=0, allow_inf_nan=False)]], Field(min_length=1)
 ]
@@ -84,13 +84,13 @@ class Settings(BaseSettings):
     negative_ratio: int = Field(4, ge=0, le=1000, description="Negatives per positive.")
     negative_strategy: SamplingStrategy = Field(
         "uniform",
-        description="How negatives are drawn: evenly, by popularity, of the positive's category, or "
-        "from several of these as `negative_mix` says.",
+        description="How negatives are drawn: evenly, by popularity, of the positive's category, "
+        "from what the user viewed and did no more with, or from several of these as `negative_mix` says.",
     )
     negative_mix: NegativeMix | None = Field(
         None,
         description="Weight of each source of the `mixed` strategy (JSON object): `uniform`, "
-        "`popularity`, `category`.",
+        "`popularity`, `category`, `viewed`.",
     )
     popularity_alpha: float = Field(
         0.75, ge=0, le=2, description="Exponent of the `popularity` strategy and source."

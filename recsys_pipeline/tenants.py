@@ -142,8 +142,8 @@ def tenant_config(settings: Settings, name: str) -> TenantConfig:
     """Merge a tenant's table over the settings.
 
     Raises:
-        TenantError: The name has a wrong form, or is unknown while `auto_tenants` is off; or its
-            strategy is `mixed` without a mix.
+        TenantError: The name has a wrong form, or is unknown while `auto_tenants` is off; its
+            strategy is `mixed` without a mix; or it draws from `viewed` where views are positives.
     """
     check_name(name)
     tables = overrides(settings)
@@ -165,7 +165,16 @@ def tenant_config(settings: Settings, name: str) -> TenantConfig:
             f"Set RECSYS_NEGATIVE_MIX, or negative_mix under [tenants.{name}] in "
             f"{settings.tenants_file}",
         )
-    return TenantConfig(name=name, **merged)
+    config = TenantConfig(name=name, **merged)
+    mixed = config.negative_strategy == "mixed"
+    sources = (config.negative_mix or {}) if mixed else {config.negative_strategy}
+    if "viewed" in sources and "view" in config.positive_types:
+        raise TenantError(
+            f"tenant {name!r}",
+            "draws negatives from 'viewed' and has 'view' among its positive_types",
+            "Take 'view' out of positive_types, or 'viewed' out of negative_strategy and negative_mix",
+        )
+    return config
 
 
 __all__ = [

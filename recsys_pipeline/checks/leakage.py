@@ -1,4 +1,4 @@
-"""No training sample saw its own day, and no negative is an item the user interacted with."""
+"""No training sample saw its own day, and no negative is an item that the user did more than view."""
 
 from __future__ import annotations
 
@@ -97,7 +97,6 @@ def _choose(view: View, current: Sequence[Partition]) -> list[Partition]:
 def _columns(view: View) -> dict[str, pl.DataType]:
     """Return the columns that the check looks at, with their dtypes."""
     unread = {
-        "negative_source",
         "sampling_probability",
         "conditional_probability",
         *(f"item_{name}" for name in CATALOGUE_FEATURES),
@@ -111,7 +110,8 @@ LEAKAGE_CHECKS = [
         "training_samples",
         "leakage",
         "Derives features of sampled rows of each tenant again from the events before their day, "
-        "the slow way, and looks for negatives that the user had interacted with.",
+        "the slow way, and looks for negatives that the user had interacted with, or, of the source "
+        "`viewed`, had not viewed or done more with.",
         _leakage,
         blocking=True,
     )

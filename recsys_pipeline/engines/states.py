@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from recsys_pipeline.transforms.state import State
 
 # raise it when the arrays of a state, or what they mean, change
-STATE_VERSION = "2"
+STATE_VERSION = "3"
 APART = timedelta(days=7)  # between two kept states of a tenant, unless a day's events are many
 KEPT = 4
 

@@ -22,6 +22,7 @@ LEAK_SCHEMA = {
 REDERIVED = "leakage.rederived"
 FEATURE_TIME = "leakage.feature_time"
 NEGATIVE_MET = "leakage.negative_met"
+NEGATIVE_NOT_VIEWED = "leakage.negative_not_viewed"
 POSITIVE_WITHOUT_EVENT = "leakage.positive_without_event"
 
 _OTHER = {"user_id": "item_id", "item_id": "user_id"}
@@ -42,7 +43,7 @@ def find_leaks(
     Every row: no feature time at or after 00:00 UTC of its day. A sample of rows, chosen by a
     stable hash: the counts, times and mean rating of its user and item equal those summed anew
     over the events of earlier days; a negative has no event of its user up to the end of its
-    day; a positive has one at its time.
+    day, or, drawn from `viewed`, views and nothing else; a positive has one at its time.
 
     Args:
         samples: Columns of `TrainingSample`, or some of them with `SAMPLE_KEYS`.
@@ -94,18 +95,28 @@ def _wrong_labels(chosen: pl.DataFrame, events: pl.LazyFrame) -> list[pl.DataFra
     met = (
         chosen.lazy()
         .select("row", *keys, pl.col("date").alias("day"), pl.col("timestamp").alias("time"))
-        .join(events.select(*keys, "date", "timestamp"), on=keys)
+        .join(events.select(*keys, "date", "timestamp", "interaction_type"), on=keys)
         .filter(pl.col("date") <= pl.col("day"))
         .group_by("row")
-        .agg((pl.col("timestamp") == pl.col("time")).any().alias("at_time"))
+        .agg(
+            (pl.col("timestamp") == pl.col("time")).any().alias("at_time"),
+            (pl.col("interaction_type") == "view").all().alias("only_viewed"),
+        )
         .collect()
     )
     at_time = met.filter("at_time")["row"].implode()
+    only_viewed = met.filter("only_viewed")["row"].implode()
     negative = pl.col("label") == 0
+    viewed = pl.col("negative_source").eq_missing(pl.lit("viewed"))
     return [
         _violations(
-            chosen.filter(negative & pl.col("row").is_in(met["row"].implode())),
+            chosen.filter(negative & ~viewed & pl.col("row").is_in(met["row"].implode())),
             NEGATIVE_MET,
+            "item_id",
+        ),
+        _violations(
+            chosen.filter(negative & viewed & ~pl.col("row").is_in(only_viewed)),
+            NEGATIVE_NOT_VIEWED,
             "item_id",
         ),
         _violations(

@@ -39,7 +39,8 @@ class Users:
         recent_offsets: User u's latest items are `recent[recent_offsets[u]:recent_offsets[u + 1]]`.
         recent: Item codes (uint32), latest first, then by item id.
         met_offsets: The items that user u has met are `met[met_offsets[u]:met_offsets[u + 1]]`.
-        met: Item codes (uint32), ascending within a user.
+        met: Twice the item's code, plus 1 if the user has done more than view it (uint32), ascending
+            within a user.
     """
 
     low: int

@@ -452,13 +452,13 @@ def test_a_release_of_mixed_negatives_names_the_mix_and_the_source_of_each(root)
     from recsys_pipeline.engines.release import make_release
 
     assert "sampling_mix" not in release(root).manifest.content.settings
-    mix = {"category": 2.0, "uniform": 1.0}
+    mix = {"category": 2.0, "uniform": 1.0, "viewed": 1.0}
     config = settings_for(root, negative_strategy="mixed", negative_mix=mix)
     run_days(config, all_days(DAYS))
     made = make_release(view_of(config, ["acme"]), SPEC)
     assert made.manifest.content.settings["sampling_mix"] == mix
     sources = set(rows_of(made, "train")["negative_source"].unique())
-    assert sources == {None, "category", "uniform"}
+    assert sources == {None, "category", "uniform", "viewed"}
     # read back from its file, the same release is found
     again = make_release(view_of(config, ["acme"]), SPEC)
     assert not again.is_new
