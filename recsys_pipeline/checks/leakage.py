@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from recsys_pipeline.checks.common import daily_check, partitions, table
+from recsys_pipeline.engines.sealed import sealed_sums
 from recsys_pipeline.engines.steps import SAMPLES, sample_columns, sample_inputs
 from recsys_pipeline.engines.view import View
 from recsys_pipeline.schemas.rules import frame_schema
@@ -35,7 +36,8 @@ def _leakage(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
         samples = view.store.scan(SAMPLES, chosen, schema).collect()
         history = [p for p in view.effective("interactions", chosen[-1][0]) if p[1] == tenant]
         events = view.valid("interactions", history)
-        found.append(find_leaks(samples, events, CHECKED_ROWS, view.settings.seed))
+        sealed = sealed_sums(view, tenant)
+        found.append(find_leaks(samples, events, CHECKED_ROWS, view.settings.seed, sealed))
         read += len(chosen)
         rows += min(samples.height, CHECKED_ROWS)
     leaks = sum(frame.height for frame in found)

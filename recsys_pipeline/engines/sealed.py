@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from recsys_pipeline.engines.effective import digest
@@ -14,11 +15,15 @@ from recsys_pipeline.errors import StaleInputError, StorageError
 from recsys_pipeline.storage.horizons import EVENTS, Horizon, Seal, move_horizon, read_horizons
 from recsys_pipeline.storage.layout import sealed_file
 from recsys_pipeline.storage.releases import hash_file
+from recsys_pipeline.transforms.event_pass import totals_frame
+from recsys_pipeline.transforms.leakage_sealed import Sealed
 from recsys_pipeline.transforms.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import date
+
+    import numpy.typing as npt
 
     from recsys_pipeline.engines.view import View
     from recsys_pipeline.storage.objects import ObjectStore
@@ -60,6 +65,35 @@ def seal(view: View, tenant: str, last: date) -> Seal:
     made = _seal_of(objects, path, last, chain)
     move_horizon(objects, tenant, lambda horizon: _sealed(horizon, made))
     return made
+
+
+def sealed_sums(view: View, tenant: str) -> Sealed | None:
+    """Return what the leakage check may know of a tenant's sealed events; None where it has none."""
+    seal = view.horizons.of(tenant).seal
+    if seal is None:
+        return None
+    state = sealed_state(view.store.objects, tenant, seal)
+    items = pl.Series(state.items.ids, dtype=pl.String)
+    users, met = [], []
+    for bucket in state.buckets:
+        ids = pl.Series(bucket.entities.ids, dtype=pl.String)
+        users.append(_sums("user_id", ids, bucket.entities.totals))
+        owner = np.repeat(np.arange(len(ids)), np.diff(bucket.met_offsets))
+        met.append(
+            pl.DataFrame(
+                {
+                    "user_id": ids.gather(owner),
+                    "item_id": items.gather(bucket.met >> 1),
+                    "engaged": bucket.met & 1 == 1,
+                }
+            )
+        )
+    totals = {"user_id": pl.concat(users), "item_id": _sums("item_id", items, state.items.totals)}
+    return Sealed(totals, pl.concat(met))
+
+
+def _sums(name: str, ids: pl.Series, totals: npt.NDArray[np.int64]) -> pl.DataFrame:
+    return totals_frame(totals).rename({"unique_others": "unique"}).with_columns(ids.alias(name))
 
 
 def seal_without(
