@@ -24,9 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAYS = [TODAY - timedelta(days=n) for n in range(6, 0, -1)]
-START_SENSOR = (
-    "mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typename } }"
-)
+START_SENSOR = "mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typename } }"
 LOCATION = {
     "repositoryLocationName": "recsys_pipeline.definitions",
     "repositoryName": "__repository__",

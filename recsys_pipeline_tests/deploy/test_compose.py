@@ -1,0 +1,195 @@
+"""docker-compose.yml and the files that it mounts: limits, health, secrets, pins, ports, paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+import recsys_pipeline.api.measures  # noqa: F401 - registers the measures
+from recsys_pipeline_tests.deploy.processes import BIN, ROOT
+
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+SERVICES = COMPOSE["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+LONG_RUNNING = {name for name, service in SERVICES.items() if service["restart"] != "no"}
+REQUIRED = re.compile(r"\$\{([A-Z0-9_]+):\?run deploy/secrets\.sh\}")
+SECRET = re.compile(r"PASSWORD|SECRET|ACCESS_KEY")
+
+
+def environment(name) -> dict[str, str]:
+    return SERVICES[name].get("environment", {})
+
+
+def mounts() -> dict[str, str]:
+    """Return what is mounted of the repository: its path by the container's."""
+    found = {}
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", []):
+            source, target, *mode = volume.split(":")
+            if source.startswith("./"):
+                assert mode == ["ro"], volume
+                found[f"{name}:{target}"] = source
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_has_limits_and_may_not_gain_rights(name):
+    limits = SERVICES[name]["deploy"]["resources"]["limits"]
+    assert 0 < float(limits["cpus"]) <= 2
+    assert re.fullmatch(r"(\d+M|[1-4]G)", limits["memory"])
+    assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
+    assert SERVICES[name]["logging"] == {"driver": "local"}
+    if "build" in SERVICES[name]:
+        assert SERVICES[name]["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("name", sorted(LONG_RUNNING))
+def test_a_service_that_stays_has_a_health_check_that_ends(name):
+    check = SERVICES[name]["healthcheck"]
+    assert check["test"][0] == "CMD"
+    for key in ("interval", "timeout"):
+        assert re.fullmatch(r"\d+s", check[key])
+    # it asks this very service: a port of its command, its settings or its own
+    for port in re.findall(
+        r"(?:127\.0\.0\.1|localhost):(\d+)|^(\d{4,5})$", " ".join(check["test"])
+    ):
+        number = next(filter(None, port))
+        rest = {key: value for key, value in SERVICES[name].items() if key != "healthcheck"}
+        known = {"api": {"8002"}, "prometheus": {"9090"}, "proxy": {"3000"}}
+        assert number in json.dumps(rest) or number in known[name], number
+
+
+def test_every_secret_is_a_variable_without_a_default():
+    for name in SERVICES:
+        for variable, value in environment(name).items():
+            if SECRET.search(variable):
+                assert REQUIRED.fullmatch(value), f"{name}: {variable}"
+            elif "://" in value and "@" in value:
+                assert REQUIRED.search(value), f"{name}: {variable}"
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    assert not re.findall(r"\$\{[A-Z0-9_]*(?:PASSWORD|KEY|SECRET)[A-Z0-9_]*:?-", text)
+
+
+def test_the_script_makes_each_secret_once_and_for_the_owner_alone(tmp_path):
+    wanted = set(REQUIRED.findall((ROOT / "docker-compose.yml").read_text("utf-8")))
+    assert len(wanted) >= 6
+    script = tmp_path / "deploy" / "secrets.sh"
+    script.parent.mkdir()
+    script.write_bytes((ROOT / "deploy/secrets.sh").read_bytes())
+    assert os.access(ROOT / "deploy/secrets.sh", os.X_OK)
+    env = tmp_path / ".env"
+    # a last line that has no end, an empty secret, and one that is there
+    env.write_text("OPERATOR_PASSWORD=mine\nVIEWER_PASSWORD=\nRECSYS_SEED=7", "utf-8")
+    for _ in range(2):
+        said = subprocess.run(["bash", script], check=True, capture_output=True, text=True).stdout
+    assert said == ""
+    lines = env.read_text("utf-8").splitlines()
+    assert "RECSYS_SEED=7" in lines
+    # of two lines the last one counts, for compose and for a shell
+    values = dict(line.split("=", 1) for line in lines)
+    assert values["OPERATOR_PASSWORD"] == "mine"
+    made = {name: values[name] for name in wanted - {"OPERATOR_PASSWORD"}}
+    assert all(re.fullmatch(r"[0-9a-f]{40}", value) for value in made.values()), made
+    assert len(set(made.values())) == len(made)
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    assert (ROOT / ".gitignore").read_text("utf-8").splitlines().count("/.env") == 1
+
+
+def test_images_have_a_full_version():
+    images = {service["image"] for service in SERVICES.values() if "build" not in service}
+    images |= set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
+    for image in images:
+        # releases of PostgreSQL have two numbers
+        assert re.search(r"(:v?\d+\.\d+\.\d+|postgres:\d+\.\d+)(-[a-z]+)*$", image), image
+
+
+def test_what_is_mounted_is_there():
+    assert set(mounts().values()) == {
+        "./deploy/grafana",
+        "./deploy/prometheus.yml",
+        "./deploy/proxy",
+    }
+    for path in mounts().values():
+        assert (ROOT / path).exists(), path
+    # whatever `--config…` of a service names is mounted into it
+    assert "prometheus:/etc/prometheus/prometheus.yml" in mounts()
+    assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]
+
+
+def test_webservers_are_reached_through_the_proxy_alone():
+    for name, service in SERVICES.items():
+        if "dagster-webserver" in service.get("command", []):
+            assert "ports" not in service, name
+            read_only = "--read-only" in service["command"]
+            assert read_only == (name == "viewer")
+    config = (ROOT / "deploy/proxy/default.conf.template").read_text("utf-8")
+    assert set(re.findall(r"server (\w+):3000;", config)) == {"webserver", "viewer"}
+    assert SERVICES["proxy"]["ports"] == ["127.0.0.1:3000:3000"]
+    assert "listen 3000;" in config
+    users = (ROOT / "deploy/proxy/users.template").read_text("utf-8")
+    named = dict(re.findall(r"^(\w+):\{PLAIN\}\$\{(\w+)\}$", users, re.MULTILINE))
+    assert named == {"operator": "OPERATOR_PASSWORD", "viewer": "VIEWER_PASSWORD"}
+    assert set(named.values()) == set(environment("proxy"))
+    # its image fills in every variable of this form that the environment has
+    assert not set(re.findall(r"\$\{?([A-Z_]+)", config))
+
+
+def test_what_is_scraped_listens():
+    config = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text("utf-8"))
+    targets = [
+        target
+        for job in config["scrape_configs"]
+        for one in job["static_configs"]
+        for target in one["targets"]
+    ]
+    assert f"api:{environment('api')['RECSYS_API_METRICS_PORT']}" in targets
+    for target in targets:
+        host, _, port = target.partition(":")
+        assert port in json.dumps(SERVICES[host]), target
+        assert f":{port}:" not in json.dumps(SERVICES[host].get("ports", [])), target
+
+
+def test_dashboards_show_measures_that_exist():
+    source = yaml.safe_load((ROOT / "deploy/grafana/datasources/prometheus.yml").read_text("utf-8"))
+    (prometheus,) = source["datasources"]
+    assert prometheus["url"] == "http://prometheus:9090"
+    provider = yaml.safe_load((ROOT / "deploy/grafana/dashboards/provider.yml").read_text("utf-8"))
+    inside = provider["providers"][0]["options"]["path"]
+    assert inside == "/etc/grafana/provisioning/dashboards"
+    home = environment("grafana")["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (ROOT / home.replace(inside, "deploy/grafana/dashboards")).is_file()
+
+    dashboard = json.loads((ROOT / "deploy/grafana/dashboards/uploads.json").read_text("utf-8"))
+    measured = {}
+    for family in REGISTRY.collect():
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket"]}.get(family.type, [""])
+        measured |= {f"{family.name}{suffix}": family for suffix in suffixes}
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(queries) >= 8
+    for query in queries:
+        names = re.findall(r"\b((?:recsys|process)_\w+)", query)
+        assert names
+        assert set(names) <= set(measured), query
+    uids = {panel["datasource"]["uid"] for panel in dashboard["panels"]}
+    assert uids == {prometheus["uid"]}
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_the_image_is_checked_by_the_command_that_it_runs():
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    (check,) = re.findall(r"HEALTHCHECK .*\\\n\s+CMD (\[.*\])", last)
+    words = yaml.safe_load(check)
+    assert words == SERVICES["code"]["healthcheck"]["test"][1:]
+    (command,) = re.findall(r"^CMD (\[.*\])", last, re.MULTILINE)
+    assert yaml.safe_load(command) == SERVICES["code"]["command"]
+    assert (BIN / words[0]).is_file()
+    assert words[-1] == SERVICES["code"]["command"][SERVICES["code"]["command"].index("-p") + 1]
+    # a number: a cluster that forbids root can't look up a name
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)
