@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+# the loopback too, and like a container's name none that says so: its runs have to be asked for
+CODE_HOST = "127.0.0.2"
 
 
 def free_port() -> int:
+    """Return a port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -34,7 +38,7 @@ def wait_until(what: str, seconds: float, ask: Callable[[], Any], log: Path | No
     while not (answer := ask()):
         said = log.read_text("utf-8")[-3000:] if log else ""
         assert time.monotonic() < until, f"{what}: not within {seconds:.0f} s\n{said}"
-        time.sleep(0.1)
+        time.sleep(0.3)
     return answer
 
 
@@ -59,10 +63,8 @@ class Process:
             )
 
     def kill(self) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait(30)
 
 
@@ -83,20 +85,17 @@ class Deployment:
         self._all: list[Process] = []
         shutil.copy(ROOT / "deploy" / "dagster.yaml", home)
         workspace = (ROOT / "deploy" / "workspace.yaml").read_text("utf-8")
-        for ours, theirs in (("host: code", "host: 127.0.0.1"), ("port: 4000", self._port("code"))):
-            assert ours in workspace
-            workspace = workspace.replace(ours, theirs)
+        for theirs, ours in (("host: code", f"host: {CODE_HOST}"), ("4000", str(self.code_port))):
+            assert theirs in workspace
+            workspace = workspace.replace(theirs, ours)
         (home / "workspace.yaml").write_text(workspace, "utf-8")
 
-    def _port(self, service: str) -> str:
-        return f"port: {self.code_port}" if service == "code" else str(self.web_port)
-
-    def start(self, service: str, port: int | None = None) -> Process:
+    def start(self, service: str, port: int | None = None, host: str = "127.0.0.1") -> Process:
         """Start a service's command, on the loopback."""
         words = list(self._services[service]["command"])
         if port is not None:
             words[words.index("-p") + 1] = str(port)
-            words[words.index("-h") + 1] = "127.0.0.1"
+            words[words.index("-h") + 1] = host
         process = Process(words, self.home, self.env)
         self._all.append(process)
         return process

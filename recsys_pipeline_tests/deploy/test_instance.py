@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +14,14 @@ import pytest
 import yaml
 
 from recsys_pipeline_tests.conformance.conftest import s3_bucket  # noqa: F401
-from recsys_pipeline_tests.deploy.processes import ROOT, Deployment, free_port, wait_until
+from recsys_pipeline_tests.deploy.processes import (
+    CODE_HOST,
+    ROOT,
+    Deployment,
+    Process,
+    free_port,
+    wait_until,
+)
 from recsys_pipeline_tests.landed import event, land
 from recsys_pipeline_tests.metadata.conftest import postgres  # noqa: F401
 
@@ -24,11 +30,26 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAYS = [TODAY - timedelta(days=n) for n in range(6, 0, -1)]
-START_SENSOR = "mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typename } }"
 LOCATION = {
     "repositoryLocationName": "recsys_pipeline.definitions",
     "repositoryName": "__repository__",
 }
+PARTITIONS = {
+    "partitionSetName": "daily_pipeline_partition_set",
+    "repositorySelector": LOCATION,
+}
+START_SENSOR = "mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typename } }"
+START_SCHEDULE = (
+    "mutation($s: ScheduleSelector!) { startSchedule(scheduleSelector: $s) { __typename } }"
+)
+BACKFILL = (
+    "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p)"
+    " { __typename ... on LaunchBackfillSuccess { backfillId } } }"
+)
+DAEMONS = {
+    "SENSOR", "SCHEDULER", "BACKFILL", "QUEUED_RUN_COORDINATOR",
+    "MONITORING", "EVENT_LOG_CONSUMER", "FRESHNESS_DAEMON",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -88,115 +109,131 @@ def serves(port) -> bool:
     from dagster._grpc.client import DagsterGrpcClient
 
     with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)):
+        if probe.connect_ex((CODE_HOST, port)):
             return False
-    return DagsterGrpcClient(host="127.0.0.1", port=port).health_check_query() == "SERVING"
+    return DagsterGrpcClient(host=CODE_HOST, port=port).health_check_query() == "SERVING"
 
 
-def process_of(instance, run_id) -> int | None:
-    from dagster import DagsterEventType
+@dataclass
+class Parts:
+    """The processes under way."""
 
-    for entry in instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT):
-        metadata = entry.dagster_event.engine_event_data.metadata
-        if "pid" in metadata:
-            return int(metadata["pid"].value)
-    return None
+    code: Process
+    daemon: Process
+    web: Process
+
+    def kill_behind(self) -> None:
+        self.daemon.kill()
+        self.code.kill()
+
+    def start_behind(self, deployment) -> None:
+        self.code.start()
+        wait_until("code", 60, lambda: serves(deployment.code_port), self.code.log)
+        self.daemon.start()
 
 
-def test_work_outlives_the_daemon_and_the_process_of_a_run(deployment, instance):
-    from dagster import DagsterRunStatus, RunsFilter
-
-    began = time.monotonic()
-    said = []
-
-    def passed(what):
-        said.append(f"{what} {time.monotonic() - began:.0f} s")
-
-    root = deployment.env["RECSYS_STORAGE_ROOT"]
-    land_days(root, DAYS[:2], "first")
-    code = deployment.start("code", deployment.code_port)
+def start(deployment) -> Parts:
+    code = deployment.start("code", deployment.code_port, CODE_HOST)
     wait_until("code", 60, lambda: serves(deployment.code_port), code.log)
     web = deployment.start("webserver", deployment.web_port)
     daemon = deployment.start("daemon")
     wait_until("webserver", 60, deployment.is_up, web.log)
-    passed("up")
+    return Parts(code, daemon, web)
+
+
+def ask(deployment, query, field, wanted, port=None, **variables) -> dict:
+    """Return a field of the answer, which must be of a type."""
+    answer = deployment.ask(query, port, **variables)
+    assert answer["data"][field]["__typename"] == wanted, answer
+    return answer["data"][field]
+
+
+def under_way(instance, backfill, parts, deployment) -> str | None:
+    """Kill the daemon and the code location in the middle of a run; return the run."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    tags = {"dagster/backfill": backfill}
+    started = RunsFilter(statuses=[DagsterRunStatus.STARTED], tags=tags)
+    if not instance.get_runs(started):
+        return None
+    parts.kill_behind()
+    # one that had ended before the kill doesn't count
+    left = instance.get_runs(started)
+    if left:
+        return left[0].run_id
+    parts.start_behind(deployment)
+    return None
+
+
+def made_again(instance, run_id):
+    from dagster import DagsterRunStatus, RunsFilter
+
+    runs = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.SUCCESS]))
+    return next((run for run in runs if run.parent_run_id == run_id), None)
+
+
+def ticks(instance, name) -> list:
+    state = next(s for s in instance.all_instigator_state() if s.name == name)
+    return instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+
+
+def test_work_outlives_the_daemon_and_the_processes_of_runs(deployment, instance):
+    from dagster import DagsterEventType, DagsterRunStatus
+
+    times = [("start", time.monotonic())]
+    root = deployment.env["RECSYS_STORAGE_ROOT"]
+    land_days(root, DAYS[:2], "first")
+    parts = start(deployment)
+    times.append(("up", time.monotonic()))
 
     sensor = LOCATION | {"sensorName": "landing_sensor"}
-    started = deployment.ask(START_SENSOR, s=sensor)
-    assert started["data"]["startSensor"]["__typename"] == "Sensor", started
-    started = deployment.ask(
-        "mutation($s: ScheduleSelector!) { startSchedule(scheduleSelector: $s) { __typename } }",
-        s=LOCATION | {"scheduleName": "release_schedule"},
-    )
-    assert started["data"]["startSchedule"]["__typename"] == "ScheduleStateResult", started
-    wait_until("the sensor's run", 60, lambda: set(ids(DAYS[:2])) <= sampled(root), daemon.log)
-    passed("sensor's days sampled")
+    ask(deployment, START_SENSOR, "startSensor", "Sensor", s=sensor)
+    schedule = LOCATION | {"scheduleName": "release_schedule"}
+    ask(deployment, START_SCHEDULE, "startSchedule", "ScheduleStateResult", s=schedule)
+    wait_until("the sensor", 60, lambda: instance.get_runs_count(), parts.daemon.log)
+    times.append(("asked for by the sensor", time.monotonic()))
+    # what lands now is the backfill's alone
     state = next(s for s in instance.all_instigator_state() if s.name == "landing_sensor")
     instance.stop_sensor(state.instigator_origin_id, state.selector_id, None)
 
     land_days(root, DAYS[2:], "second")
-    launched = deployment.ask(
-        "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p)"
-        " { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }",
-        p={
-            "selector": {
-                "partitionSetName": "daily_pipeline_partition_set",
-                "repositorySelector": LOCATION,
-            },
-            "partitionNames": ids(DAYS[2:]),
-        },
-    )
-    backfill = launched["data"]["launchPartitionBackfill"].get("backfillId")
-    assert backfill, launched
-
-    def killed() -> str | None:
-        under_way = RunsFilter(
-            statuses=[DagsterRunStatus.STARTED], tags={"dagster/backfill": backfill}
-        )
-        for run in instance.get_runs(under_way):
-            process = process_of(instance, run.run_id)
-            if process is None:
-                continue
-            daemon.kill()
-            os.kill(process, signal.SIGKILL)
-            if instance.get_run_by_id(run.run_id).status == DagsterRunStatus.STARTED:
-                return run.run_id
-            daemon.start()
-        return None
-
-    victim = wait_until("a run of the backfill", 90, killed, daemon.log)
-    passed("killed")
-    daemon.start()
+    backfill = ask(
+        deployment,
+        BACKFILL,
+        "launchPartitionBackfill",
+        "LaunchBackfillSuccess",
+        p={"selector": PARTITIONS, "partitionNames": ids(DAYS[2:])},
+    )["backfillId"]
+    # while the backfill waits for its turn
     port = free_port()
     viewer = deployment.start("viewer", port)
-
-    def retried():
-        runs = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.SUCCESS]))
-        return next((run for run in runs if run.parent_run_id == victim), None)
+    victim = wait_until(
+        "a run of the backfill",
+        90,
+        lambda: under_way(instance, backfill, parts, deployment),
+        parts.daemon.log,
+    )
+    times.append(("killed", time.monotonic()))
+    parts.start_behind(deployment)
 
     wait_until("viewer", 60, lambda: deployment.is_up(port), viewer.log)
-    refused = deployment.ask(START_SENSOR, port, s=sensor)
-    assert refused["data"]["startSensor"]["__typename"] == "UnauthorizedError", refused
-    retry = wait_until("the retry", 90, retried, daemon.log)
-    passed("made again")
+    ask(deployment, START_SENSOR, "startSensor", "UnauthorizedError", port, s=sensor)
+
+    retry = wait_until("the retry", 90, lambda: made_again(instance, victim), parts.daemon.log)
+    times.append(("made again", time.monotonic()))
     assert instance.get_run_by_id(victim).status == DagsterRunStatus.FAILURE
+    failed = instance.all_logs(victim, of_type=DagsterEventType.RUN_FAILURE)
+    assert "no longer runs it" in failed[0].message
     assert retry.tags["dagster/retry_number"] == "1"
-    wait_until("all days", 60, lambda: set(ids(DAYS)) <= sampled(root), daemon.log)
-    passed("backfill over")
+    wait_until("all days", 60, lambda: set(ids(DAYS)) <= sampled(root), parts.daemon.log)
+    assert wait_until("a tick", 70, lambda: ticks(instance, "release_schedule"), parts.daemon.log)
+    times.append(("all days and a tick of the schedule", time.monotonic()))
 
-    def ticked():
-        state = next(s for s in instance.all_instigator_state() if s.name == "release_schedule")
-        return instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
-
-    assert wait_until("the schedule's tick", 70, ticked, daemon.log)
-    passed("schedule ticked")
-    assert set(instance.get_daemon_heartbeats()) >= {
-        "SENSOR", "SCHEDULER", "BACKFILL", "QUEUED_RUN_COORDINATOR",
-        "MONITORING", "EVENT_LOG_CONSUMER", "FRESHNESS_DAEMON",
-    }  # fmt: skip
+    assert set(instance.get_daemon_heartbeats()) >= DAEMONS
     logs = boto3.client("s3").list_objects_v2(
         Bucket=deployment.env["DAGSTER_LOGS_BUCKET"],
         Prefix=f"dagster/storage/{retry.run_id}/compute_logs/",
     )
     assert {Path(one["Key"]).suffix for one in logs["Contents"]} == {".out", ".err"}
-    sys.stdout.write(", ".join(said) + "\n")
+    began = times[0][1]
+    sys.stdout.write(", ".join(f"{what} {at - began:.0f} s" for what, at in times[1:]) + "\n")

@@ -46,7 +46,7 @@ def proxy(tmp_path):
         server.name = service
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
-        assert f"server {service}:3000;" in config
+        assert f" {service}:3000;" in config
         config = config.replace(f"{service}:3000", f"127.0.0.1:{server.server_port}")
     config = config.replace("listen 3000;", f"listen 127.0.0.1:{port};")
     config = config.replace("/etc/nginx/conf.d/users", str(tmp_path / "users"))
