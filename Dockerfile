@@ -29,5 +29,5 @@ RUN python -m recsys_pipeline.maintenance.warm
 EXPOSE 3000 4000 8002 9101
 CMD ["dagster", "code-server", "start", "-h", "0.0.0.0", "-p", "4000", "-m", "recsys_pipeline.definitions"]
 # of the command above; another one brings its own
-HEALTHCHECK --interval=15s --timeout=15s --start-period=60s --retries=8 \
+HEALTHCHECK --interval=30s --timeout=15s --start-period=90s --start-interval=5s --retries=5 \
     CMD ["dagster", "api", "grpc-health-check", "-p", "4000"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import stat
 import subprocess
 
@@ -110,17 +111,15 @@ def test_images_have_a_full_version():
         assert re.search(r"(:v?\d+\.\d+\.\d+|postgres:\d+\.\d+)(-[a-z]+)*$", image), image
 
 
-def test_what_is_mounted_is_there():
-    assert set(mounts().values()) == {
-        "./deploy/grafana",
-        "./deploy/prometheus.yml",
-        "./deploy/proxy",
-    }
-    for path in mounts().values():
+def test_what_is_mounted_is_there_and_where_its_program_looks():
+    found = mounts()
+    for path in found.values():
         assert (ROOT / path).exists(), path
-    # whatever `--config…` of a service names is mounted into it
-    assert "prometheus:/etc/prometheus/prometheus.yml" in mounts()
+    assert found["prometheus:/etc/prometheus/prometheus.yml"] == "./deploy/prometheus.yml"
     assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]
+    assert found["proxy:/etc/nginx/templates"] == "./deploy/proxy"
+    for kind in ("datasources", "dashboards"):
+        assert found[f"grafana:/etc/grafana/provisioning/{kind}"] == f"./deploy/grafana/{kind}"
 
 
 def test_webservers_are_reached_through_the_proxy_alone():
@@ -193,3 +192,48 @@ def test_the_image_is_checked_by_the_command_that_it_runs():
     assert words[-1] == SERVICES["code"]["command"][SERVICES["code"]["command"].index("-p") + 1]
     # a number: a cluster that forbids root can't look up a name
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)
+
+
+def commands(page) -> list[list[str]]:
+    """Return the words of the lines of a page's shell blocks."""
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return [shlex.split(line, comments=True) for line in "".join(blocks).splitlines()]
+
+
+def test_commands_of_the_page_for_operators_exist():
+    from recsys_pipeline.cli.main import app
+
+    names = {group.name for group in app.registered_groups}
+    names |= {c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands}
+    checked = 0
+    for words in commands("docs/operations.md"):
+        if words[:2] == ["docker", "compose"]:
+            verb, *rest = (word for word in words[2:] if not word.startswith("-"))
+            assert verb in {"build", "exec", "run", "stop", "up"}
+            services = rest[:1] if verb in {"exec", "run"} else rest
+            assert set(services) <= set(SERVICES), words
+            inner = rest[1:] if verb in {"exec", "run"} else []
+        else:
+            inner = words[words.index("--") + 1 :] if "--" in words else []
+            for word in words:
+                if word.startswith("deploy/") and words[0] != "kubectl":
+                    assert (ROOT / word).exists(), word
+        if inner and inner[0] == "recsys":
+            assert inner[1] in names, inner
+            checked += 1
+        elif inner and inner[0] == "dagster":
+            assert (BIN / inner[0]).is_file()
+            checked += 1
+    assert checked >= 5
+
+
+def test_the_page_for_operators_says_what_listens():
+    text = (ROOT / "docs/operations.md").read_text("utf-8")
+    told = set(re.findall(r"^\| `127\.0\.0\.1:(\d+)` ", text, re.MULTILINE))
+    published = {port.split(":")[1] for one in SERVICES.values() for port in one.get("ports", [])}
+    assert told == published
+    limits = [SERVICES[name]["deploy"]["resources"]["limits"]["memory"] for name in LONG_RUNNING]
+    mebibytes = sum(int(one[:-1]) * {"M": 1, "G": 1024}[one[-1]] for one in limits)
+    assert f"add up to {round(mebibytes / 1024)} GiB" in text
