@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Adds to .env a password of its own for each service of docker-compose.yml. One that is there stays:
-# Postgres, the S3 server and Grafana keep the password of their first start.
+# Postgres and Grafana keep the password of their first start.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 umask 077
