@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -32,9 +33,15 @@ SPEC = ReleaseSpec(
 )
 
 
+def day(number: int) -> date:
+    """Return a day of the small landing, from 0."""
+    return START + timedelta(days=number)
+
+
 @cache
 def _made() -> Path:
     root = Path(tempfile.mkdtemp(prefix="recsys-tests-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     land(root, random_events(SEED, 700, DAYS), "a")
     items = [
         item_version(item=f"i{n}", category=f"c{n % 3}", brand=None if n % 4 else f"b{n % 5}")
