@@ -38,10 +38,8 @@ def day(number: int) -> date:
     return START + timedelta(days=number)
 
 
-@cache
-def _made() -> Path:
-    root = Path(tempfile.mkdtemp(prefix="recsys-tests-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
+def make_root(root: Path) -> None:
+    """Land and run eight days; `small_root` copies one that is made once a process."""
     land(root, random_events(SEED, 700, DAYS), "a")
     items = [
         item_version(item=f"i{n}", category=f"c{n % 3}", brand=None if n % 4 else f"b{n % 5}")
@@ -49,6 +47,13 @@ def _made() -> Path:
     ]
     land(root, items, "b", "items")
     run_days(settings_for(root), all_days(DAYS))
+
+
+@cache
+def _made() -> Path:
+    root = Path(tempfile.mkdtemp(prefix="recsys-tests-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    make_root(root)
     return root
 
 
