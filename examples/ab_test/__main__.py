@@ -55,7 +55,9 @@ def main(words: list[str] | None = None) -> None:
     paired = paired_difference(everybody[0], everybody[1], positives)
     console.print(f"\n{arms[1].variant} less {arms[0].variant}:")
     console.print(f"  the same {len(positives)} users in both arms  {_verdict(paired)}")
-    console.print(f"  each arm its own users{' ' * 11}{_verdict(unpaired_difference(*own))}")
+    console.print(
+        f"  each arm its own users{' ' * 11}{_verdict(unpaired_difference(own[0], own[1]))}"
+    )
 
 
 def _arm(text: str) -> Arm:
