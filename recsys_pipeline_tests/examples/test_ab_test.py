@@ -174,7 +174,7 @@ def test_a_correction_for_other_negatives_is_refused(opened):
 
 @pytest.mark.slow
 def test_two_arms_of_movielens(real_data, tmp_path, capsys):
-    since = date(2018, 7, 1)
+    since = date(2018, 8, 15)
     made = make_arms(real_data / "movielens-latest-small", tmp_path, since)
     control, new = (one.manifest.content for one in made.values())
     assert control.files != new.files
