@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
+from recsys_pipeline.storage.layout import TEMPORARY
 from recsys_pipeline_tests.landed import (
     all_days,
     item_version,
@@ -51,6 +53,17 @@ def test_a_release_made_anew_has_the_same_bytes_and_is_not_replaced(root, monkey
 
 def file_bytes(made) -> dict[str, str]:
     return {file.path: file.blake2b for file in made.manifest.content.files}
+
+
+def test_what_killed_runs_have_left_goes_once_it_is_a_day_old(root):
+    left = root / TEMPORARY
+    left.mkdir(parents=True, exist_ok=True)
+    for name, hours in (("old", 25), ("young", 23)):
+        (left / name).touch()
+        at = time.time() - hours * 3600
+        os.utime(left / name, (at, at))
+    release(root)
+    assert [path.name for path in left.iterdir()] == ["young"]
 
 
 @pytest.mark.slow
