@@ -18,7 +18,7 @@ from recsys_pipeline.engines.release_spec import LEAKAGE_WARNING
 from recsys_pipeline.engines.steps import SAMPLES, sample_columns, sampling_config
 from recsys_pipeline.engines.view import VALIDATED
 from recsys_pipeline.engines.webhooks import check_webhook, send_webhooks
-from recsys_pipeline.engines.workspace import Workspace
+from recsys_pipeline.engines.workspace import LEFTOVER_AGE, Workspace
 from recsys_pipeline.errors import RecsysError, ReleaseError
 from recsys_pipeline.schemas.releases import VOCABULARIES, never_null, released_schema
 from recsys_pipeline.storage.layout import release_file
@@ -73,6 +73,8 @@ def make_release(view: View, spec: ReleaseSpec) -> Released:
     """
     spec.check()
     check_webhook(view.settings)
+    # where nothing but releases is made, nobody else removes what killed ones have left
+    view.store.objects.sweep(LEFTOVER_AGE)
     releases = Releases(view.store.objects)
     parent = releases.get(spec.extend, spec.tenant) if spec.extend else None
     inputs = release_inputs(view, spec)

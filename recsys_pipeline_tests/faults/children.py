@@ -1,4 +1,4 @@
-"""Child processes that land, materialise or compact, and may be killed on the way.
+"""Child processes that land, materialise, compact or make a release, and may be killed on the way.
 
 They are forked from a server that has imported everything and started nothing: the thread pools of
 Polars, deltalake and librdkafka do not survive a fork.
@@ -98,7 +98,25 @@ def vacuum(settings: Settings, kind: str) -> None:
         landing_upkeep._clear(landing, version)
 
 
-WORK = {"land": land, "materialise": materialise, "compact": compact, "vacuum": vacuum}
+def release(settings: Settings, changes: dict[str, Any]) -> None:
+    """Make a release of the small landing, as the command does."""
+    from dataclasses import replace
+
+    from recsys_pipeline.engines.release import make_release
+    from recsys_pipeline_tests.landed import view_of
+    from recsys_pipeline_tests.releases import SPEC
+
+    spec = replace(SPEC, **changes)
+    make_release(view_of(settings, [spec.tenant]), spec)
+
+
+WORK = {
+    "land": land,
+    "materialise": materialise,
+    "compact": compact,
+    "vacuum": vacuum,
+    "release": release,
+}
 
 
 class Child:

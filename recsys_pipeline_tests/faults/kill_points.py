@@ -39,6 +39,11 @@ POINTS = {
     ),
     "vacuum": _both("delete"),
 }
+# what a child passes that makes a release; `part` is one of its files, still where it was made
+RELEASE_POINTS = (
+    *_both("fold", "part", "publish", "clear", "put", "write", "rename"),
+    HALF,
+)
 # calls of which a child makes one or two
 RARE = ("create", "mirror", "checkpoint", "merge", "upkeep", "delete")
 
@@ -85,6 +90,16 @@ class Trap:
             return
         self._wrap_kafka()
         self._wrap_storage()
+        self._wrap_release()
+
+    def _wrap_release(self) -> None:
+        from recsys_pipeline.engines.release_fold import Files, FoldMaker
+        from recsys_pipeline.storage.releases import Releases
+
+        self._around(FoldMaker, "make", "fold")
+        self._around(Files, "add", "part")
+        self._around(Releases, "publish", "publish")
+        self._around(Releases, "_sweep", "clear")
 
     def _wrap_kafka(self) -> None:
         import confluent_kafka

@@ -11,10 +11,11 @@ import polars._utils.parquet
 import pyarrow.pandas_compat
 
 from recsys_pipeline.engines import pending
+from recsys_pipeline.engines import release as release_engine
 from recsys_pipeline.ingestion import kafka_landing
 from recsys_pipeline.kafka import group
 from recsys_pipeline.storage import local_store, s3_store
-from recsys_pipeline_tests import landed
+from recsys_pipeline_tests import landed, releases
 from recsys_pipeline_tests.faults import children, defects, kill_points
 
 __all__ = [
@@ -30,5 +31,7 @@ __all__ = [
     "pending",
     "polars",
     "pyarrow",
+    "release_engine",
+    "releases",
     "s3_store",
 ]
