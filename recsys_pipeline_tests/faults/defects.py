@@ -141,6 +141,25 @@ def leaves_temporaries() -> None:
     LocalStore.sweep = lambda *_: 0
 
 
+def leaves_history() -> None:
+    """Files that the landing table no longer names keep what was erased."""
+    from recsys_pipeline.storage.landing_erasure import ErasableLanding
+
+    ErasableLanding._delete_others = lambda *_: (0, 0)
+
+
+def forgets_seals() -> None:
+    """Events go, and nothing is kept in their place."""
+    from recsys_pipeline.engines import sealed
+
+    def unmoved(_objects: Any, _tenant: str, change: Any) -> Any:
+        from recsys_pipeline.storage.horizons import Horizon
+
+        return change(Horizon())
+
+    sealed.move_horizon = unmoved
+
+
 DEFECTS: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -155,5 +174,7 @@ DEFECTS: dict[str, Callable[[], None]] = {
         forgets_keys,
         manifest_first,
         leaves_temporaries,
+        leaves_history,
+        forgets_seals,
     )
 }
