@@ -56,9 +56,10 @@ class NoticeSender:
         is_last = False
         while not is_last:
             self._woken.wait()
-            is_last = self._over.is_set()  # then nothing more is landed
             self._over.wait(GATHER_SECONDS)
             self._woken.clear()
+            # looked at after the clear, so that a stop is either seen here or wakes again
+            is_last = self._over.is_set()
             try:
                 send_notices(self._settings, objects)
             except (RecsysError, OSError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import pytest
@@ -112,6 +113,21 @@ def test_what_did_not_land_is_not_announced(acme, settings, monkeypatch):
     assert upload(acme, GOOD).status_code == 503
     assert len(noted) == 1
     assert owed(settings) == []
+
+
+def test_a_stop_while_more_is_gathered_is_not_missed(settings, monkeypatch):
+    """The sender once slept on: it cleared the call that was to end it."""
+    sent = []
+    monkeypatch.setattr(notices, "send_notices", lambda *_: sent.append(1))
+    monkeypatch.setattr(notices, "GATHER_SECONDS", 0.3)
+    sender = notices.NoticeSender(settings)
+    sender.start()
+    time.sleep(0.1)  # it gathers, of the call by which it began
+    stopping = threading.Thread(target=sender.stop, daemon=True)
+    stopping.start()
+    stopping.join(5)
+    assert not stopping.is_alive()
+    assert sent
 
 
 def test_a_broker_that_is_down_keeps_nobody_waiting(
