@@ -138,6 +138,7 @@ def partition_metadata(
         "dagster/partition_row_count": rows,
         "bytes": sum(record.bytes for record in records.values()),
         "tenants": len(records),
+        "seconds": round(sum(record.seconds for record in records.values()), 3),
         "landing_versions": f"interactions {view.pin.interactions}, items {view.pin.items}",
     }
     if records:

@@ -14,6 +14,7 @@ from recsys_pipeline.cli import (
     batches,
     doctor,
     erase,
+    exporter,
     generate,
     ingest,
     kafka,
@@ -30,7 +31,7 @@ from recsys_pipeline.errors import RecsysError
 # as they are used, one after the other; typer alone would list groups after commands
 ORDER = (
     *("generate", "ingest", "produce", "kafka", "run", "status", "release"),
-    *("batches", "quarantine", "erase", "serve", "keys", "doctor"),
+    *("batches", "quarantine", "erase", "serve", "keys", "exporter", "doctor"),
 )
 
 
@@ -60,6 +61,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(erase.app, name="erase")
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
+app.command("exporter")(exporter.exporter)
 app.command("doctor")(doctor.doctor)
 
 
