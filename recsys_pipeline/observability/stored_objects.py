@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,8 @@ from recsys_pipeline.storage.layout import (
 from recsys_pipeline.storage.layout import RELEASES as RELEASES_FOLDER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from recsys_pipeline.storage.objects import Identity, ObjectStore
 
 CHANNELS = {"notices": NOTICES, "webhook": WEBHOOKS, "alerts": ALERTS_OUTBOX}

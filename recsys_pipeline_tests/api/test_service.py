@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from recsys_pipeline.api.app import create_app
-from recsys_pipeline.api.logs import JsonLines
+from recsys_pipeline.logs import JsonLines
 from recsys_pipeline_tests.api.conftest import client_of
 from recsys_pipeline_tests.api.test_uploads import CSV, EVENTS, GOOD, landed, upload
 
