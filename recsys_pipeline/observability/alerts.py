@@ -88,8 +88,8 @@ def send_alerts(settings: Settings, objects: ObjectStore) -> int:
             if not left:
                 objects.delete(path)
                 sent += 1
-    for error in failed.values():
-        raise error
+    for refused in failed.values():
+        raise refused
     return sent
 
 
@@ -106,7 +106,7 @@ def _owed(objects: ObjectStore) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _call(settings: Settings, message: dict[str, Any]) -> None:
-    told = {
+    told: dict[str, object] = {
         "type": f"alert.{message['state']}",
         "timestamp": datetime.fromtimestamp(message["began_at"], UTC).isoformat(),
         "data": message,
