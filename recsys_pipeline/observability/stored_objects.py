@@ -134,8 +134,8 @@ class StoredObjects:
             add(found, OWED_MESSAGES, 0, channel)
             for _, owed in self._below(prefix):
                 add(found, OWED_MESSAGES, 1, channel)
-                if (at := owed.get("at")) is not None:
-                    lower_to(found, OLDEST_OWED_MESSAGE, float(at), channel)
+                if isinstance(at := owed.get("at"), int | float):
+                    lower_to(found, OLDEST_OWED_MESSAGE, at, channel)
         return found
 
     def alerts(self) -> Measures:
@@ -145,5 +145,5 @@ class StoredObjects:
             kind, _, name = path.removeprefix(ALERTS_OPEN).split("/")
             tenant = name.removesuffix(".json").removeprefix("_all")
             # one that has ended stays as a 0, so that an alert of Prometheus ends with it
-            add(found, OPEN_ALERTS, float(trouble.get("ended_at") is None), kind, tenant)
+            add(found, OPEN_ALERTS, float(trouble.get("ended_at", 0) is None), kind, tenant)
         return found

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from recsys_pipeline.observability.alerts import channels
+from recsys_pipeline.observability.messages import Message, Owed
 from recsys_pipeline.storage.layout import ALERTS_OPEN, alert_file, alert_message_file
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _owe(
     settings: Settings,
     objects: ObjectStore,
     known: Known,
-    state: str,
+    state: Literal["firing", "resolved"],
     told_at: float | None,
     now: float,
 ) -> None:
@@ -153,19 +154,16 @@ def _owe(
     of = f"{trouble.kind} {trouble.asset} {trouble.tenant} {state} {told_at}"
     message = hashlib.blake2b(of.encode(), digest_size=12).hexdigest()
     run = trouble.run
-    body = {
-        "at": now,
-        "channels": list(channels(settings)),
-        "message": {
-            "id": message,
-            "state": state,
-            **asdict(trouble),
-            "began_at": known.began_at,
-            "times": known.times,
-            "url": f"{settings.ui_url.rstrip('/')}/runs/{run}" if settings.ui_url and run else None,
-        },
-    }
-    objects.write(alert_message_file(message), json.dumps(body).encode())
+    told = Message(
+        id=message,
+        state=state,
+        **asdict(trouble),
+        began_at=known.began_at,
+        times=known.times,
+        url=f"{settings.ui_url.rstrip('/')}/runs/{run}" if settings.ui_url and run else None,
+    )
+    owed = Owed(at=now, channels=channels(settings), message=told)
+    objects.write(alert_message_file(message), owed.model_dump_json().encode())
 
 
 def _read(objects: ObjectStore, path: str) -> Known | None:

@@ -117,7 +117,9 @@ def test_the_ratio_is_of_the_last_seven_days_without_parked_rows(tmp_path):
     land(tmp_path, bad_events("acme", 0, 50), "old")
     for day in range(1, 8):
         land(tmp_path, events("acme", day, 9) + bad_events("acme", day, 1), f"d{day}")
-    parked = [row | {"parked": True, "problem": "timestamp.readable"} for row in bad_events("acme", 7, 5)]
+    parked = [
+        row | {"parked": True, "problem": "timestamp.readable"} for row in bad_events("acme", 7, 5)
+    ]
     land(tmp_path, parked, "parked")
     run_days(settings, all_days(8), steps=["interactions"])
     found = Tables(settings).measure()
