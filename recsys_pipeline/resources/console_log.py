@@ -1,4 +1,4 @@
-"""The console log of runs as JSON lines; Dagster's own, coloured one stays where text is set."""
+"""The console log of runs as JSON lines, in place of Dagster's coloured ones."""
 
 from __future__ import annotations
 
@@ -44,19 +44,22 @@ class RunLines(JsonLines):
         return super().format(told)
 
 
-def console_loggers(settings: Settings) -> dict[str, dg.LoggerDefinition] | None:
-    """Return the console logger of jobs where JSON is set, and let this process log so; else None."""
+def log_runs(settings: Settings) -> None:
+    """Let runs of this process log as the settings say; as text, Dagster's own lines stay.
+
+    A logger of `Definitions` is used only by runs whose configuration names it. So it is Dagster's default
+    one that is given another way to make loggers: whoever asks for it, for whatever job.
+    """
     if settings.log_format != "json":
-        return None
+        return
     configure_logs(settings)
 
     def make(context: dg.InitLoggerContext) -> logging.Logger:
+        asked = logging.getLevelName(str(context.logger_config["log_level"]).upper())
+        least = logging.getLevelName(log_level(settings))
         # one for this run: handlers of a shared one would add up
-        logger = logging.Logger(  # noqa: LOG001
-            "dagster", str(context.logger_config["log_level"]).upper()
-        )
+        logger = logging.Logger("dagster", max(asked, least))  # noqa: LOG001
         logger.addHandler(StandardError(RunLines()))
         return logger
 
-    schema = {"log_level": dg.Field(str, is_required=False, default_value=log_level(settings))}
-    return {"console": dg.LoggerDefinition(make, schema, "One JSON object a line.")}
+    dg.colored_console_logger._logger_fn = make  # noqa: SLF001  # there is no other way to all runs
