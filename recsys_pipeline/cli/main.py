@@ -13,6 +13,7 @@ from typer import Context
 from typer.core import TyperGroup
 
 from recsys_pipeline.cli import (
+    alerts,
     batches,
     doctor,
     erase,
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 # as they are used, one after the other; typer alone would list groups after commands
 ORDER = (
     *("generate", "ingest", "produce", "kafka", "run", "status", "release"),
-    *("batches", "quarantine", "erase", "serve", "keys", "exporter", "doctor"),
+    *("batches", "quarantine", "erase", "serve", "keys", "exporter", "alerts", "doctor"),
 )
 HELP = "Events in, training samples out: generate, ingest, run the pipeline, make releases."
 
@@ -80,6 +81,7 @@ app.add_typer(erase.app, name="erase")
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.command("exporter")(exporter.exporter)
+app.add_typer(alerts.app, name="alerts")
 app.command("doctor")(doctor.doctor)
 
 

@@ -18,7 +18,7 @@ from recsys_pipeline.observability.messages import Owed
 from recsys_pipeline.storage.layout import ALERTS_OUTBOX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from recsys_pipeline.observability.messages import Message
     from recsys_pipeline.settings import Settings
@@ -96,6 +96,19 @@ def send_alerts(settings: Settings, objects: ObjectStore) -> int:
     for refused in failed.values():
         raise refused
     return sent
+
+
+def send_now(settings: Settings, message: Message) -> Iterator[str]:
+    """Send a message that is not owed; yield each channel that has taken it.
+
+    Raises:
+        SettingsError: A channel is not configured as it must be.
+        ServiceError: A channel does not take it.
+    """
+    check_alerts(settings)
+    for name in channels(settings):
+        _SEND[name](settings, message)
+        yield name
 
 
 def _owed(objects: ObjectStore) -> list[tuple[str, Owed]]:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 SHOWN_DAYS = 10
-TITLES = {"run_failed": "Run failed", "held": "Days held"}
+TITLES = {"run_failed": "Run failed", "held": "Days held", "test": "Test"}
 
 
 class Message(BaseModel):
@@ -29,13 +29,13 @@ class Message(BaseModel):
     tenant: str
     words: str
     command: str
-    days: tuple[str, ...]
-    run: str | None
-    job: str | None
-    topic: str | None
+    days: tuple[str, ...] = ()
+    run: str | None = None
+    job: str | None = None
+    topic: str | None = None
     began_at: float
     times: int
-    url: str | None
+    url: str | None = None
 
     @property
     def since(self) -> str:

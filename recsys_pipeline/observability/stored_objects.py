@@ -41,7 +41,7 @@ CHANNELS = {"notices": NOTICES, "webhook": WEBHOOKS, "alerts": ALERTS_OUTBOX}
 
 
 class JsonObjects:
-    """JSON objects below a folder; only those that have changed are read again."""
+    """JSON objects; only those that have changed are read again. Not for several threads."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
@@ -49,20 +49,13 @@ class JsonObjects:
 
     def of(self, listed: dict[str, Identity]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield path and content of what was listed; {} for what is no JSON object or has gone."""
-        self._read = {
-            path: kept
-            for path, kept in self._read.items()
-            if path not in listed or listed[path] == kept[0]
-        }
+        before, self._read = self._read, {}
         for path, identity in listed.items():
-            if path not in self._read:
-                self._read[path] = identity, _decoded(self._objects.read(path))
-            yield path, self._read[path][1]
-
-    def forget_others(self, prefix: str, listed: dict[str, Identity]) -> None:
-        """Forget what was below a folder and is there no more."""
-        for path in [p for p in self._read if p.startswith(prefix) and p not in listed]:
-            del self._read[path]
+            kept = before.get(path)
+            if kept is None or kept[0] != identity:
+                kept = identity, _decoded(self._objects.read(path))
+            self._read[path] = kept
+            yield path, kept[1]
 
 
 def _decoded(data: bytes | None) -> dict[str, Any]:
@@ -78,12 +71,12 @@ class StoredObjects:
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
-        self._json = JsonObjects(objects)
+        # each method is called by a thread of its own
+        self._manifests = JsonObjects(objects)
+        self._below = {prefix: JsonObjects(objects) for prefix in (*CHANNELS.values(), ALERTS_OPEN)}
 
-    def _below(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        listed = self._objects.list(prefix)
-        self._json.forget_others(prefix, listed)
-        return self._json.of(listed)
+    def _list(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        return self._below[prefix].of(self._objects.list(prefix))
 
     def releases(self) -> Measures:
         """Return how many releases there are, their bytes, and when the latest was made."""
@@ -96,8 +89,7 @@ class StoredObjects:
             add(found, STORED_BYTES, identity.size, "training_dataset", where[0])
             if where[2] == MANIFEST:
                 manifests[path] = identity
-        self._json.forget_others(RELEASES_FOLDER, manifests)
-        for path, manifest in self._json.of(manifests):
+        for path, manifest in self._manifests.of(manifests):
             where = release_of(path)
             at = manifest.get("made", {}).get("at")
             if where is not None and at is not None:
@@ -132,7 +124,7 @@ class StoredObjects:
         found: Measures = {}
         for channel, prefix in CHANNELS.items():
             add(found, OWED_MESSAGES, 0, channel)
-            for _, owed in self._below(prefix):
+            for _, owed in self._list(prefix):
                 add(found, OWED_MESSAGES, 1, channel)
                 if isinstance(at := owed.get("at"), int | float):
                     lower_to(found, OLDEST_OWED_MESSAGE, at, channel)
@@ -141,7 +133,7 @@ class StoredObjects:
     def alerts(self) -> Measures:
         """Return the troubles that have not ended."""
         found: Measures = {}
-        for path, trouble in self._below(ALERTS_OPEN):
+        for path, trouble in self._list(ALERTS_OPEN):
             kind, _, name = path.removeprefix(ALERTS_OPEN).split("/")
             tenant = name.removesuffix(".json").removeprefix("_all")
             # one that has ended stays as a 0, so that an alert of Prometheus ends with it

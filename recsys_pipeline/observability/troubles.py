@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from recsys_pipeline.observability.alerts import channels
 from recsys_pipeline.observability.messages import Message, Owed
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from recsys_pipeline.storage.objects import ObjectStore
 
 Kind = Literal["run_failed", "held"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 LOCK = "alerts/open"
 HOUR = 3600.0
