@@ -129,6 +129,24 @@ def test_an_error_of_a_command_is_a_line(tmp_path, monkeypatch, capsys, use_root
     assert "RECSYS_KAFKA_BOOTSTRAP_SERVERS" in line["message"]
 
 
+def test_the_words_of_a_failed_run_are_not_logged(tmp_path, monkeypatch, capsys, use_root):
+    from recsys_pipeline.runs import RunFailedError
+
+    use_root(tmp_path, log_format="json")
+    monkeypatch.setattr(sys, "argv", ["recsys", "status"])
+
+    def fail(*_):
+        raise RunFailedError("run r1, step s", "ValueError: u-secret", "The UI shows it")
+
+    monkeypatch.setattr("recsys_pipeline.engines.pending.standings", fail)
+    with pytest.raises(SystemExit):
+        main()
+    configure_logs(settings_for(tmp_path))
+    text = capsys.readouterr().err
+    assert "run r1, step s: failed" in json.loads(text.splitlines()[-1])["message"]
+    assert "u-secret" not in text
+
+
 def test_a_bug_in_a_command_is_a_line_without_its_words(tmp_path, monkeypatch, capsys, use_root):
     use_root(tmp_path, log_format="json")
     monkeypatch.setattr(sys, "argv", ["recsys", "status"])

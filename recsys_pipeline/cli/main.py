@@ -91,7 +91,8 @@ def main() -> None:
         app()
     except RecsysError as error:
         if logs_json():
-            logger.error(str(error))  # noqa: TRY400  # the line says all that an operator needs
+            words = f"{error.culprit}: failed. {error.fix}" if error.quotes_others else str(error)
+            logger.error(words)  # noqa: TRY400  # the line says all that an operator needs
             sys.exit(1)
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"[red]error:[/red] {escape(str(error))}"

@@ -15,7 +15,8 @@ PARTITION = "dagster/partition"
 TENANTS_TAG = "recsys/tenants"
 # jobs that Dagster makes of a selection of assets
 ASSET_JOB = "__ASSET_JOB"
-JOBS = frozenset({"daily_pipeline", "release_job", "kafka_landing", ASSET_JOB})
+DAILY = "daily_pipeline"
+JOBS = frozenset({DAILY, "release_job", "kafka_landing", ASSET_JOB})
 
 
 def _default(settings: Settings) -> dg.DefaultSensorStatus:
@@ -97,7 +98,7 @@ def makes_up(run: dg.DagsterRun, trouble: Trouble) -> bool:
     days = _days(run)
     tenants = _tenants(run)
     return (
-        run.job_name == trouble.job
+        run.job_name in ({trouble.job} | ({DAILY} if trouble.job == ASSET_JOB else set()))
         and run.tags.get(TOPIC_TAG) == trouble.topic
         and (not tenants or tenants == [trouble.tenant])
         and (not trouble.days or (bool(days) and days[0] <= trouble.days[0]))

@@ -62,6 +62,7 @@ def tell(sensor, instance, result, kind):
     return sensor(context)
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_told_and_its_success_ends_it(root, instance, hook, monkeypatch):
     def fail(*_, **__):
         raise ValueError("a row of user u-secret")
@@ -143,6 +144,15 @@ def test_what_makes_up_for_a_failure(days, tenants, job, expected):
     )  # fmt: skip
     tags = {FIRST: days[0], LAST: days[1]} | ({"recsys/tenants": tenants} if tenants else {})
     assert makes_up(fake(job, **tags), trouble) == expected
+
+
+def test_the_daily_pipeline_makes_up_for_a_selection_of_assets():
+    from recsys_pipeline.observability.troubles import Trouble
+
+    of = ("run_failed", "step", "", "words", "recsys run", ("2025-01-02",), "r0")
+    tags = {"dagster/partition": "2025-01-02"}
+    assert makes_up(fake("daily_pipeline", **tags), Trouble(*of, "__ASSET_JOB"))
+    assert not makes_up(fake("__ASSET_JOB", **tags), Trouble(*of, "daily_pipeline"))
 
 
 def test_a_landing_is_made_up_for_by_one_of_its_topic(root):
