@@ -42,7 +42,7 @@ def land_offsets(context: dg.OpExecutionContext, config: LandingConfig) -> None:
     kind = kind_of(settings, config.topic)
     landed: dict[int, RangeLanded] = {}
     try:
-        with log_context(run_id=context.run_id, job=context.job_name, topic=config.topic):
+        with log_context(run_id=context.run.run_id, job=context.run.job_name, topic=config.topic):
             land_ranges(
                 settings,
                 config.topic,

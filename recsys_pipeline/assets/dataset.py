@@ -113,7 +113,7 @@ def training_dataset(
     spec = config.spec(seen)
     view = View(seen.settings, seen.store, seen.pin, [spec.tenant])
     try:
-        with log_context(run_id=context.run_id, asset=RELEASE, tenant=spec.tenant):
+        with log_context(run_id=context.run.run_id, asset=RELEASE, tenant=spec.tenant):
             made = make_release(view, spec)
     except StaleInputError as error:
         raise dg.RetryRequested(max_retries=MAX_STALE_RETRIES) from error

@@ -170,6 +170,29 @@ def test_a_look_at_an_unchanged_store_reads_no_record(tmp_path, monkeypatch):
     assert {day for _, day in read} == {all_days(3)[2]}
 
 
+def test_a_day_that_is_let_by_is_seen_though_no_record_has_changed(tmp_path):
+    settings = settings_for(tmp_path, quarantine_min_rows=5)
+    land(tmp_path, bad_events("acme", 0, 12) + events("acme", 0), "a")
+    run_days(settings, all_days(1), steps=["interactions"])
+    layer = "validated_interactions"
+    tables = Tables(settings)
+    assert tables.measure()[f.PARTITIONS][layer, "acme", "held"] == 1
+    given = Acceptance(layer, START.isoformat(), "acme", 1.0, "me", "1", "")
+    accept(open_store(str(tmp_path)), given)
+    assert tables.measure()[f.PARTITIONS][layer, "acme", "stale"] == 1
+
+
+def test_a_limit_of_a_tenant_is_seen_though_no_record_has_changed(tmp_path):
+    settings = settings_for(tmp_path, quarantine_min_rows=5)
+    land(tmp_path, bad_events("acme", 0, 12) + events("acme", 0), "a")
+    run_days(settings, all_days(1), steps=["interactions"])
+    layer = "validated_interactions"
+    tables = Tables(settings)
+    tables.measure()
+    (tmp_path / "tenants.toml").write_text("[tenants.acme]\nquarantine_limit = 1.0\n")
+    assert tables.measure()[f.PARTITIONS][layer, "acme", "stale"] == 1
+
+
 def test_a_deleted_file_is_seen_within_the_hour(tmp_path, monkeypatch):
     settings = settings_for(tmp_path)
     land(tmp_path, events("acme", 0), "a")
