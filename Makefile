@@ -27,7 +27,7 @@ test: setup ## run the default tests
 test-slow: setup ## run the tests marked slow
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-faults: setup ## seeded crashes of the landing and the API: SUITE, SCHEDULES, SEED
+faults: setup ## seeded crashes of the landing, the API and releases: SUITE, SCHEDULES, SEED
 	@$(BIN)/python -m recsys_pipeline_tests.faults $(if $(SUITE),--suite $(SUITE)) \
 	  $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
 

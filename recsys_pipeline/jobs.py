@@ -16,4 +16,6 @@ release_job = dg.define_asset_job(
     "release_job",
     selection=dg.AssetSelection.assets("training_dataset"),
     description="A release of the tenant and days that the run's config names.",
+    # by which an instance can limit how many are made at a time
+    tags={"recsys/release": "true"},
 )

@@ -10,7 +10,6 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from recsys_pipeline.errors import RecsysError, SettingsError
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     import dagster as dg
 
 POLL_SECONDS = 0.5
-# a temporary file this old belongs to a run that was killed
-LEFTOVER_AGE = timedelta(days=1)
 
 # called with a step's name and the number of steps that have ended
 Report = Callable[[str, int], None]
@@ -100,6 +97,7 @@ def dagster_instance() -> dg.DagsterInstance:
 def days_to_run(first: date, last: date, tenants: Sequence[str], *, force: bool) -> list[date]:
     """Return the days of a window that need a run; with `force`, all that have landed rows."""
     from recsys_pipeline.engines.pending import pending_days
+    from recsys_pipeline.engines.workspace import LEFTOVER_AGE
     from recsys_pipeline.resources.pipeline import open_view
 
     view = open_view(None, list(tenants))

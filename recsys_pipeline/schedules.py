@@ -11,6 +11,7 @@ from recsys_pipeline.jobs import daily_pipeline, release_job
 from recsys_pipeline.kafka.config import is_configured
 from recsys_pipeline.partitions import BRIDGE_DAYS, RANGE_END, RANGE_START, contiguous
 from recsys_pipeline.settings import get_settings
+from recsys_pipeline.upkeep_job import upkeep_job
 
 _settings = get_settings()
 
@@ -42,6 +43,22 @@ def daily_schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequ
             run_key=f"{yesterday}:{first}:{last}",
             tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()},
         )
+
+
+@dg.schedule(
+    job=upkeep_job,
+    cron_schedule=f"30 {(_settings.daily_hour + 1) % 24} * * *",
+    execution_timezone="UTC",
+    default_status=(
+        dg.DefaultScheduleStatus.RUNNING
+        if _settings.schedules_running
+        else dg.DefaultScheduleStatus.STOPPED
+    ),
+    description="Settles erasures, deletes what is old, compacts and vacuums the landing tables.",
+)
+def upkeep_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Request one run a day."""
+    return dg.RunRequest(run_key=context.scheduled_execution_time.date().isoformat())
 
 
 @dg.schedule(

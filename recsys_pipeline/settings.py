@@ -20,8 +20,10 @@ from recsys_pipeline.errors import SettingsError
 
 INTERACTION_TYPES = ("view", "click", "like", "add_to_cart", "purchase")
 
-SamplingStrategy = Literal["uniform", "popularity", "category", "mixed"]
-NegativeSource = Literal["uniform", "popularity", "category"]
+RetentionLayer = Literal["events", "quarantine", "features", "samples", "releases"]
+Retention = dict[RetentionLayer, Annotated[int, Field(ge=1)]]
+SamplingStrategy = Literal["uniform", "popularity", "category", "viewed", "mixed"]
+NegativeSource = Literal["uniform", "popularity", "category", "viewed"]
 NegativeMix = Annotated[
     dict[NegativeSource, Annotated[float, Field(gt=0, allow_inf_nan=False)]], Field(min_length=1)
 ]
@@ -82,13 +84,13 @@ class Settings(BaseSettings):
     negative_ratio: int = Field(4, ge=0, le=1000, description="Negatives per positive.")
     negative_strategy: SamplingStrategy = Field(
         "uniform",
-        description="How negatives are drawn: evenly, by popularity, of the positive's category, or "
-        "from several of these as `negative_mix` says.",
+        description="How negatives are drawn: evenly, by popularity, of the positive's category, "
+        "from what the user viewed and did no more with, or from several of these as `negative_mix` says.",
     )
     negative_mix: NegativeMix | None = Field(
         None,
         description="Weight of each source of the `mixed` strategy (JSON object): `uniform`, "
-        "`popularity`, `category`.",
+        "`popularity`, `category`, `viewed`.",
     )
     popularity_alpha: float = Field(
         0.75, ge=0, le=2, description="Exponent of the `popularity` strategy and source."
@@ -210,6 +212,17 @@ class Settings(BaseSettings):
     )
     release_webhook_secret: SecretStr | None = Field(
         None, description="Secret that signs the calls (HMAC-SHA256, standardwebhooks.com)."
+    )
+
+    retention: Retention = Field(
+        {},
+        description="How long things are kept (JSON object): days of `events`, `quarantine`, `features` and "
+        "`samples`, number of `releases` of a tenant besides pinned ones. What is not named is kept.",
+    )
+    retention_run_days: int | None = Field(
+        None,
+        ge=1,
+        description="Days after which records of superseded runs are deleted; unset: never.",
     )
 
     kafka_bootstrap_servers: str | None = Field(
@@ -368,6 +381,25 @@ def get_settings() -> Settings:
 def dagster_home() -> str | None:
     """Return `DAGSTER_HOME`, Dagster's own variable, as it is set; None when it is not."""
     return os.environ.get("DAGSTER_HOME")
+
+
+def s3_encryption() -> dict[str, str]:
+    """Return how S3 is asked to encrypt what is stored, as parameters of its requests.
+
+    The variables are those that deltalake reads itself, so that one set serves all writers.
+
+    Raises:
+        SettingsError: There is no such encryption.
+    """
+    kind = os.environ.get("AWS_SERVER_SIDE_ENCRYPTION")
+    key = os.environ.get("AWS_SSE_KMS_KEY_ID")
+    if not kind:
+        return {}
+    if kind not in {"AES256", "aws:kms", "aws:kms:dsse"}:
+        raise SettingsError(
+            "AWS_SERVER_SIDE_ENCRYPTION", f"is {kind!r}", "Set AES256, aws:kms or aws:kms:dsse"
+        )
+    return {"ServerSideEncryption": kind, **({"SSEKMSKeyId": key} if key else {})}
 
 
 def unknown_variables(env_file: Path = Path(".env")) -> list[str]:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recsys_pipeline.errors import TenantError
-from recsys_pipeline.settings import INTERACTION_TYPES, NegativeMix, SamplingStrategy, Settings
+from recsys_pipeline.settings import (
+    INTERACTION_TYPES,
+    NegativeMix,
+    Retention,
+    SamplingStrategy,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +50,7 @@ class TenantOverrides(BaseModel):
     negative_strategy: SamplingStrategy | None = None
     negative_mix: NegativeMix | None = None
     popularity_alpha: float | None = Field(None, ge=0, le=2)
+    retention: Retention | None = None
 
 
 class TenantConfig(BaseModel):
@@ -62,6 +69,7 @@ class TenantConfig(BaseModel):
     negative_strategy: SamplingStrategy
     negative_mix: NegativeMix | None
     popularity_alpha: float
+    retention: Retention
 
 
 def check_name(name: str) -> str:
@@ -134,8 +142,8 @@ def tenant_config(settings: Settings, name: str) -> TenantConfig:
     """Merge a tenant's table over the settings.
 
     Raises:
-        TenantError: The name has a wrong form, or is unknown while `auto_tenants` is off; or its
-            strategy is `mixed` without a mix.
+        TenantError: The name has a wrong form, or is unknown while `auto_tenants` is off; its
+            strategy is `mixed` without a mix; or it draws from `viewed` where views are positives.
     """
     check_name(name)
     tables = overrides(settings)
@@ -157,7 +165,16 @@ def tenant_config(settings: Settings, name: str) -> TenantConfig:
             f"Set RECSYS_NEGATIVE_MIX, or negative_mix under [tenants.{name}] in "
             f"{settings.tenants_file}",
         )
-    return TenantConfig(name=name, **merged)
+    config = TenantConfig(name=name, **merged)
+    mixed = config.negative_strategy == "mixed"
+    sources = (config.negative_mix or {}) if mixed else {config.negative_strategy}
+    if "viewed" in sources and "view" in config.positive_types:
+        raise TenantError(
+            f"tenant {name!r}",
+            "draws negatives from 'viewed' and has 'view' among its positive_types",
+            "Take 'view' out of positive_types, or 'viewed' out of negative_strategy and negative_mix",
+        )
+    return config
 
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,10 @@ os.environ["RECSYS_STORAGE_ROOT"] = f"{_unused}/root"
 os.environ["RECSYS_TENANTS_FILE"] = f"{_unused}/tenants.toml"
 os.environ["DAGSTER_HOME"] = _unused
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+
+def pytest_unconfigure():
+    shutil.rmtree(_unused, ignore_errors=True)
 
 
 @pytest.fixture

@@ -234,16 +234,21 @@ def draw(slots, owner_state, names, weight, excluded, rounds=32):
     return drawn
 
 
-def draw_mixed(slots, wanted, names, weight, category, excluded, mixture, rounds=32):
+def draw_mixed(slots, wanted, names, weight, category, met, mixture, rounds=32):
     """Fill slots in turn; return (name, source, sampling and conditional probability) or None each.
 
     `wanted` has the category of each slot's positive, or None; `category` that of names that have
-    one; `mixture` an integer weight for each source, in the order in which the choice reads them.
+    one; `met` for what the user has met if it was only viewed; `mixture` an integer weight for each
+    source, in the order in which the choice reads them.
     """
+    viewed = [name for name in names if met.get(name) and "viewed" in mixture]
+    barred = dict.fromkeys(("uniform", "popularity", "category"), met) | {"viewed": ()}
+    none = dict.fromkeys(barred, ())
     drawn = []
     for slot, kind in zip(slots, wanted, strict=True):
-        gone = {*excluded, *(entry[0] for entry in drawn if entry)}
-        if set(names) <= gone:
+        taken = {entry[0] for entry in drawn if entry}
+        gone = {*met, *taken}
+        if set(names) <= gone and set(viewed) <= taken:
             drawn.append(None)
             continue
         alike = [name for name in names if kind is not None and category.get(name) == kind]
@@ -251,17 +256,26 @@ def draw_mixed(slots, wanted, names, weight, category, excluded, mixture, rounds
             "uniform": dict.fromkeys(names, 1),
             "popularity": weight,
             "category": dict.fromkeys(alike, 1),
+            "viewed": dict.fromkeys(viewed, 1),
         }
         own = dict(mixture)
-        if set(alike) <= set(excluded):
+        if set(alike) <= set(met):
             own.pop("category", None)
+        if not viewed:
+            own.pop("viewed", None)
         own = own or {"uniform": 1}
         source = at(fold(slot, 2**32), own)
         if "category" in own and set(alike) <= gone:
             own["uniform"] = own.get("uniform", 0) + own.pop("category")
             source = "uniform" if source == "category" else source
-        name = first_new(slot, pools[source], gone, rounds, aliased=source == "popularity")
-        chances = (chance(name, own, pools, ()), chance(name, own, pools, excluded))
+        if "viewed" in own and set(viewed) <= taken:
+            own["uniform"] = own.get("uniform", 0) + own.pop("viewed")
+            source = "uniform" if source == "viewed" else source
+        if set(names) <= gone:
+            own, source = {"viewed": 1}, "viewed"
+        past = taken if source == "viewed" else gone
+        name = first_new(slot, pools[source], past, rounds, aliased=source == "popularity")
+        chances = (chance(name, own, pools, none), chance(name, own, pools, barred))
         drawn.append((name, source, *chances))
     return drawn
 
@@ -294,10 +308,10 @@ def first_new(slot, pool, gone, rounds, *, aliased):
 
 
 def chance(name, own, pools, excluded):
-    """Return the probability of a name in one draw without what is excluded."""
+    """Return the probability of a name in one draw without what is excluded from each source."""
     found = Fraction(0)
     for source, share in own.items():
-        left = {n: w for n, w in pools[source].items() if n not in excluded}
+        left = {n: w for n, w in pools[source].items() if n not in excluded[source]}
         found += Fraction(share * left.get(name, 0), sum(left.values()) * sum(own.values()))
     return float(found)
 
@@ -307,7 +321,7 @@ def shares(chosen):
     mix = dict(chosen.mix) if chosen.strategy == "mixed" else {chosen.strategy: 1}
     exact = {source: Fraction(str(weight)) for source, weight in mix.items()}
     total = sum(exact.values())
-    order = ("uniform", "popularity", "category")
+    order = ("uniform", "popularity", "category", "viewed")
     return {s: max(1, round(exact[s] / total * 2**40)) for s in order if s in exact}
 
 
@@ -319,11 +333,11 @@ def negatives(found, events, versions, config):
         chosen = config[tenant]
         names = candidates(events, versions, tenant, day)
         weight = weights(events, names, tenant, day, chosen)
-        met = {
-            e["item_id"]
-            for e in events
-            if e["tenant"] == tenant and e["user_id"] == user and e["date"] <= day
-        }
+        past = [
+            e for e in events if e["tenant"] == tenant and e["user_id"] == user and e["date"] <= day
+        ]
+        engaged = {e["item_id"] for e in past if e["interaction_type"] != "view"}
+        met = {e["item_id"]: e["item_id"] not in engaged for e in past}
         own = sorted(
             (p["timestamp"], p["item_id"])
             for p in found
@@ -341,7 +355,7 @@ def negatives(found, events, versions, config):
             repeat = own[:index].count((when, item))
             slots += [fold(slot, repeat * chosen.ratio + k) for k in range(chosen.ratio)]
             times += [when] * chosen.ratio
-        if chosen.strategy in ("category", "mixed"):
+        if chosen.strategy in ("category", "viewed", "mixed"):
             listed = catalogue_as_of([v for v in versions if v["tenant"] == tenant], day)
             category = {v["item_id"]: v["category"] for v in listed}
             wanted = [category.get(item) for _, item in own for _ in range(chosen.ratio)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -32,9 +33,13 @@ SPEC = ReleaseSpec(
 )
 
 
-@cache
-def _made() -> Path:
-    root = Path(tempfile.mkdtemp(prefix="recsys-tests-"))
+def day(number: int) -> date:
+    """Return a day of the small landing, from 0."""
+    return START + timedelta(days=number)
+
+
+def make_root(root: Path) -> None:
+    """Land and run eight days; `small_root` copies one that is made once a process."""
     land(root, random_events(SEED, 700, DAYS), "a")
     items = [
         item_version(item=f"i{n}", category=f"c{n % 3}", brand=None if n % 4 else f"b{n % 5}")
@@ -42,6 +47,13 @@ def _made() -> Path:
     ]
     land(root, items, "b", "items")
     run_days(settings_for(root), all_days(DAYS))
+
+
+@cache
+def _made() -> Path:
+    root = Path(tempfile.mkdtemp(prefix="recsys-tests-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    make_root(root)
     return root
 
 

@@ -1,6 +1,6 @@
-"""Matrix factorisation with in-batch softmax, in NumPy.
+"""Matrix factorisation with a softmax over a batch, in NumPy.
 
-Each positive of a batch is to score above the items of the others. A popular item is in many batches, so it
+Each positive of a batch is to score above the items of the others, or above the batch's negatives. A popular item is in many batches, so it
 is punished too often; the logQ correction takes the logarithm of its share of train from its score while
 training (Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations",
 RecSys 2019).
@@ -9,10 +9,11 @@ RecSys 2019).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from recsys_pipeline.errors import SettingsError
 from recsys_pipeline.export import iter_batches
 
 if TYPE_CHECKING:
@@ -32,12 +33,15 @@ class Training:
     Attributes:
         dimensions: Numbers of a user or an item.
         epochs: Goes through the train split.
-        batch: Rows of a batch, negatives among them: the batch's other items are the negatives.
+        batch: Rows of a batch, negatives among them.
         rate: Learning rate of Adagrad.
         decay: L2 penalty.
         temperature: What scores are divided by.
         logq: Whether popularity is corrected for.
         seed: Of the first numbers and of the order of rows.
+        negatives: What a positive is to score above: `in_batch`, the batch's other positives, or
+            `sampled`, the items of the batch's rows with label 0, whosever they are. What is drawn
+            then shapes the model, and `logq` must be off: it corrects for the items of positives.
     """
 
     dimensions: int = 64
@@ -48,6 +52,7 @@ class Training:
     temperature: float = 0.2
     logq: bool = True
     seed: int = 1
+    negatives: Literal["in_batch", "sampled"] = "in_batch"
 
 
 @dataclass
@@ -71,6 +76,12 @@ class Model:
 
 def train(release: OpenRelease, how: Training) -> Model:
     """Train on the positives of a release's train split; same release and options, same model."""
+    if how.logq and how.negatives == "sampled":
+        raise SettingsError(
+            "Training.logq",
+            "corrects for items of positives, and negatives is 'sampled'",
+            "Set logq=False",
+        )
     random = np.random.default_rng(how.seed)
     sizes = [release.vocabulary(name)["index"].to_numpy().max() + 1 for name in ("users", "items")]
     tables = [random.normal(0, 0.1, (size, how.dimensions)).astype(np.float32) for size in sizes]
@@ -85,7 +96,11 @@ def train(release: OpenRelease, how: Training) -> Model:
         ):
             positive = rows["label"] == 1
             pair = rows["user_index"][positive], rows["item_index"][positive]
-            losses.append(_step(model, squares, pair, logq, how))
+            drawn = rows["item_index"][~positive]
+            if how.negatives == "in_batch":
+                losses.append(_step(model, squares, pair, logq, how))
+            elif len(drawn) and positive.any():
+                losses.append(_sampled_step(model, squares, pair, drawn, how))
         model.losses.append(float(np.mean(losses)))
     return model
 
@@ -125,16 +140,54 @@ def _step(
     loss = -np.log(np.maximum(np.diagonal(share), 1e-12)).mean()
     np.fill_diagonal(share, np.diagonal(share) - 1)
     share /= how.temperature
-    for number, (rows, gradient, unit, norms) in enumerate(
-        ((users, share @ v, u, u_norms), (items, share.T @ u, v, v_norms))
-    ):
-        # what a step along the row would change is taken back by its norm
-        across = (gradient - unit * (gradient * unit).sum(axis=1, keepdims=True)) / norms
-        table = (model.users, model.items)[number]
-        distinct, place = np.unique(rows, return_inverse=True)
-        summed = np.zeros((len(distinct), table.shape[1]), np.float32)
-        np.add.at(summed, place, across)
-        summed += how.decay * table[distinct]
-        squares[number][distinct] += (summed**2).mean(axis=1)
-        table[distinct] -= how.rate * summed / np.sqrt(squares[number][distinct])[:, None]
+    _descend(model.users, squares[0], users, (share @ v, u, u_norms), how)
+    _descend(model.items, squares[1], items, (share.T @ u, v, v_norms), how)
     return float(loss)
+
+
+def _sampled_step(
+    model: Model,
+    squares: list[Numbers],
+    pair: tuple[Numbers, Numbers],
+    drawn: Numbers,
+    how: Training,
+) -> float:
+    """Take a step against a batch's negatives; return its mean loss."""
+    users, items = pair
+    u, u_norms = _unit(model.users[users])
+    v, v_norms = _unit(model.items[np.concatenate([items, drawn])])
+    own, others = v[: len(items)], v[len(items) :]
+    logits = np.concatenate([(u * own).sum(axis=1, keepdims=True), u @ others.T], axis=1)
+    logits /= how.temperature
+    # somebody else's negative can be the very item
+    logits[:, 1:][items[:, None] == drawn[None, :]] = -1e9
+    logits -= logits.max(axis=1, keepdims=True)
+    share = np.exp(logits)
+    share /= share.sum(axis=1, keepdims=True)
+    loss = -np.log(np.maximum(share[:, 0], 1e-12)).mean()
+    share[:, 0] -= 1
+    share /= how.temperature
+    to_users = share[:, :1] * own + share[:, 1:] @ others
+    to_items = np.concatenate([share[:, :1] * u, share[:, 1:].T @ u])
+    _descend(model.users, squares[0], users, (to_users, u, u_norms), how)
+    _descend(model.items, squares[1], np.concatenate([items, drawn]), (to_items, v, v_norms), how)
+    return float(loss)
+
+
+def _descend(
+    table: Numbers,
+    squares: Numbers,
+    rows: Numbers,
+    towards: tuple[Numbers, Numbers, Numbers],
+    how: Training,
+) -> None:
+    """Move a table's rows against their gradients: (gradients, unit rows, their norms)."""
+    gradient, unit, norms = towards
+    # what a step along the row would change is taken back by its norm
+    across = (gradient - unit * (gradient * unit).sum(axis=1, keepdims=True)) / norms
+    distinct, place = np.unique(rows, return_inverse=True)
+    summed = np.zeros((len(distinct), table.shape[1]), np.float32)
+    np.add.at(summed, place, across)
+    summed += how.decay * table[distinct]
+    squares[distinct] += (summed**2).mean(axis=1)
+    table[distinct] -= how.rate * summed / np.sqrt(squares[distinct])[:, None]

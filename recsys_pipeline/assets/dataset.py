@@ -120,11 +120,12 @@ def training_dataset(
     for words in made.untold:
         context.log.warning("not everybody was told: %s", words)
     yield dg.MaterializeResult(
-        metadata=_metadata(made), data_version=dg.DataVersion(made.manifest.release)
+        metadata=release_metadata(made), data_version=dg.DataVersion(made.manifest.release)
     )
 
 
-def _metadata(made: Released) -> dict[str, dg.MetadataValue | str | int | bool]:
+def release_metadata(made: Released) -> dict[str, dg.MetadataValue | str | int | bool]:
+    """Return what the UI shows of a release."""
     content = made.manifest.content
     rows = made.manifest.rows()
     return {

@@ -85,7 +85,12 @@ def partitions(view: View, asset: str, days: Sequence[date]) -> list[Partition]:
     """Return the (day, tenant) pairs of some days that have something published."""
     recorded = {day: sorted(view.records(asset, day)) for day in days}
     served = {t for t in set().union(*recorded.values()) if view.serves(t)}
-    return [(day, tenant) for day in days for tenant in recorded[day] if tenant in served]
+    return [
+        (day, tenant)
+        for day in days
+        for tenant in recorded[day]
+        if tenant in served and view.keeps(asset, (day, tenant))
+    ]
 
 
 def footers(

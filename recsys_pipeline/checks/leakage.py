@@ -1,4 +1,4 @@
-"""No training sample saw its own day, and no negative is an item the user interacted with."""
+"""No training sample saw its own day, and no negative is an item that the user did more than view."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from recsys_pipeline.checks.common import daily_check, partitions, table
+from recsys_pipeline.engines.sealed import sealed_sums
 from recsys_pipeline.engines.steps import SAMPLES, sample_columns, sample_inputs
 from recsys_pipeline.engines.view import View
 from recsys_pipeline.schemas.rules import frame_schema
@@ -35,7 +36,8 @@ def _leakage(view: View, days: Sequence[date]) -> dg.AssetCheckResult:
         samples = view.store.scan(SAMPLES, chosen, schema).collect()
         history = [p for p in view.effective("interactions", chosen[-1][0]) if p[1] == tenant]
         events = view.valid("interactions", history)
-        found.append(find_leaks(samples, events, CHECKED_ROWS, view.settings.seed))
+        sealed = sealed_sums(view, tenant)
+        found.append(find_leaks(samples, events, CHECKED_ROWS, view.settings.seed, sealed))
         read += len(chosen)
         rows += min(samples.height, CHECKED_ROWS)
     leaks = sum(frame.height for frame in found)
@@ -97,7 +99,6 @@ def _choose(view: View, current: Sequence[Partition]) -> list[Partition]:
 def _columns(view: View) -> dict[str, pl.DataType]:
     """Return the columns that the check looks at, with their dtypes."""
     unread = {
-        "negative_source",
         "sampling_probability",
         "conditional_probability",
         *(f"item_{name}" for name in CATALOGUE_FEATURES),
@@ -111,7 +112,8 @@ LEAKAGE_CHECKS = [
         "training_samples",
         "leakage",
         "Derives features of sampled rows of each tenant again from the events before their day, "
-        "the slow way, and looks for negatives that the user had interacted with.",
+        "the slow way, and looks for negatives that the user had interacted with, or, of the source "
+        "`viewed`, had not viewed or done more with.",
         _leakage,
         blocking=True,
     )

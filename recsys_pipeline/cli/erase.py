@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +46,7 @@ def erase(
     if context.invoked_subcommand is not None:
         return
     from recsys_pipeline.maintenance.erasure.erase import erase as run
-    from recsys_pipeline.settings import get_settings
+    from recsys_pipeline.settings import dagster_home, get_settings
     from recsys_pipeline.tenants import check_name
 
     if tenant is None or not user:
@@ -61,7 +60,7 @@ def erase(
         get_settings(),
         check_name(tenant),
         ids,
-        further=_dagster if os.environ.get("DAGSTER_HOME") else None,
+        further=_dagster if dagster_home() else None,
         watch=None if json else _told,
     )
     _end([receipt], json=json)

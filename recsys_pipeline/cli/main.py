@@ -25,6 +25,7 @@ from recsys_pipeline.cli import (
     produce,
     quarantine,
     release,
+    retention,
     run,
     serve,
     status,
@@ -37,7 +38,8 @@ logger = logging.getLogger(__name__)
 # as they are used, one after the other; typer alone would list groups after commands
 ORDER = (
     *("generate", "ingest", "produce", "kafka", "run", "status", "release"),
-    *("batches", "quarantine", "erase", "serve", "keys", "exporter", "alerts", "doctor"),
+    *("batches", "quarantine", "retention", "erase", "serve", "keys"),
+    *("exporter", "alerts", "doctor"),
 )
 HELP = "Events in, training samples out: generate, ingest, run the pipeline, make releases."
 
@@ -77,6 +79,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.add_typer(release.app, name="release")
 app.add_typer(quarantine.app, name="quarantine")
+app.command("retention")(retention.retention)
 app.add_typer(erase.app, name="erase")
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")

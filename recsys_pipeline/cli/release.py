@@ -12,6 +12,7 @@ from recsys_pipeline.cli.console import err, out, print_json, table
 from recsys_pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
+    from recsys_pipeline.engines.release import Released
     from recsys_pipeline.storage.manifest import Manifest
     from recsys_pipeline.storage.releases import Releases
     from recsys_pipeline.transforms.splits import SplitKind
@@ -90,7 +91,7 @@ def make(  # noqa: PLR0917  # options, none of them by position
     """Make a release of a tenant's days: train, validation and test files, vocabularies, manifest.
 
     The same inputs, settings and seed give the same release, byte for byte; one that is there is
-    found, never replaced.
+    found, never replaced. With DAGSTER_HOME set, Dagster's UI shows it.
 
     Examples: `recsys release --tenant acme --from 2025-01-01 --to 2025-03-31`,
     `recsys release --tenant acme --from 2025-01-01 --to 2025-03-31 --split rolling --folds 4`
@@ -125,6 +126,7 @@ def make(  # noqa: PLR0917  # options, none of them by position
     )
     spec.check()
     made = make_release(open_view(None, [spec.tenant]), spec)
+    _record(made)
     if json:
         print_json({"new": made.is_new, "uri": made.uri, **made.manifest.model_dump(mode="json")})
         return
@@ -136,6 +138,20 @@ def make(  # noqa: PLR0917  # options, none of them by position
     if not made.is_new:
         out.print("It was there already: the same inputs, settings and seed give the same release.")
     out.print(f"Release {made.manifest.release}: {escape(made.uri)}", soft_wrap=True)
+
+
+def _record(made: Released) -> None:
+    """Let Dagster's UI show a release, where there is an instance."""
+    from recsys_pipeline.settings import dagster_home
+
+    if not dagster_home():
+        return
+    from recsys_pipeline.assets.recording import RecordError, record_release
+
+    try:
+        record_release(made)
+    except RecordError as error:
+        err.print(f"[yellow]note:[/yellow] {escape(str(error))}", soft_wrap=True)
 
 
 def _day(value: str | None, name: str) -> date:
@@ -257,6 +273,28 @@ def verify(release: ReleaseId, json: Json = False) -> None:
             out.print(f"All {len(files)} files are as the manifest says ({size:,} bytes).")
     if found:
         raise typer.Exit(1)
+
+
+@app.command("pin")
+def pin(release: ReleaseId) -> None:
+    """Keep a release whatever its age; retention leaves it.
+
+    Example: `recsys release pin 0123456789abcdef`
+    """
+    releases = _releases()
+    releases.pin(manifest := releases.get(release))
+    out.print(f"Pinned {manifest.release}.")
+
+
+@app.command("unpin")
+def unpin(release: ReleaseId) -> None:
+    """Leave a release to retention again.
+
+    Example: `recsys release unpin 0123456789abcdef`
+    """
+    releases = _releases()
+    releases.unpin(manifest := releases.get(release))
+    out.print(f"Unpinned {manifest.release}.")
 
 
 @app.command("diff")

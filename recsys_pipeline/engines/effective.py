@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
+    from recsys_pipeline.storage.horizons import Seal
     from recsys_pipeline.storage.records import Partition, Record
 
 # raise one of these when the rows that a step makes from the same inputs change
@@ -69,9 +70,16 @@ class Chains:
     by_tenant: dict[str, tuple[list[date], list[str]]]
 
     @classmethod
-    def over(cls, effective: Mapping[Partition, Effective]) -> Chains:
-        """Chain what each tenant's days hold, in the order of days."""
-        chains = cls({})
+    def over(
+        cls, effective: Mapping[Partition, Effective], sealed: Mapping[str, Seal] | None = None
+    ) -> Chains:
+        """Chain what each tenant's days hold, in the order of days.
+
+        Args:
+            effective: What they hold.
+            sealed: What the days before them held, of tenants that have such.
+        """
+        chains = cls({t: ([seal.day], [seal.chain]) for t, seal in (sealed or {}).items()})
         for (day, tenant), seen in sorted(effective.items(), key=lambda entry: entry[0]):
             if seen.inputs is not None:
                 days, hashes = chains.by_tenant.setdefault(tenant, ([], []))

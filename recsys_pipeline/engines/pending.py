@@ -89,7 +89,7 @@ def pending_days(view: View) -> list[date]:
 def _known(view: View, asset: str, kind: Kind) -> list[Partition]:
     start = view.settings.start_date
     found = {*view.landed(kind), *view.partitions(asset)}
-    return sorted(p for p in found if p[0] >= start)
+    return sorted(p for p in found if p[0] >= start and view.keeps(asset, p))
 
 
 def _standing(

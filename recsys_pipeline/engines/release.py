@@ -18,7 +18,7 @@ from recsys_pipeline.engines.release_spec import LEAKAGE_WARNING
 from recsys_pipeline.engines.steps import SAMPLES, sample_columns, sampling_config
 from recsys_pipeline.engines.view import VALIDATED
 from recsys_pipeline.engines.webhooks import check_webhook, send_webhooks
-from recsys_pipeline.engines.workspace import Workspace
+from recsys_pipeline.engines.workspace import LEFTOVER_AGE, Workspace
 from recsys_pipeline.errors import RecsysError, ReleaseError
 from recsys_pipeline.schemas.releases import VOCABULARIES, never_null, released_schema
 from recsys_pipeline.storage.layout import release_file
@@ -73,6 +73,8 @@ def make_release(view: View, spec: ReleaseSpec) -> Released:
     """
     spec.check()
     check_webhook(view.settings)
+    # where nothing but releases is made, nobody else removes what killed ones have left
+    view.store.objects.sweep(LEFTOVER_AGE)
     releases = Releases(view.store.objects)
     parent = releases.get(spec.extend, spec.tenant) if spec.extend else None
     inputs = release_inputs(view, spec)
@@ -131,6 +133,14 @@ def _settings(view: View, spec: ReleaseSpec) -> dict[str, Any]:
 
 def _libraries() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
+
+
+def _short_sequences(view: View, spec: ReleaseSpec) -> tuple[str, ...]:
+    """Warn where sequences can't go back to events that retention has sealed."""
+    seal = view.horizons.of(spec.tenant).seal
+    if not spec.sequence_length or seal is None:
+        return ()
+    return (f"sequences have no events up to {seal.day}: retention has sealed them",)
 
 
 def _history(view: View, spec: ReleaseSpec) -> str | None:
@@ -232,7 +242,7 @@ def _content(
     checks: list[CheckResult],
     files: Files,
 ) -> Content:
-    warnings = inputs.warnings()
+    warnings = [*inputs.warnings(), *_short_sequences(view, spec)]
     if spec.split == "leave-last-out":
         warnings.append(LEAKAGE_WARNING)
     for fold in folds:

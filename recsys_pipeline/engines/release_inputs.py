@@ -56,7 +56,7 @@ def release_inputs(view: View, spec: ReleaseSpec) -> ReleaseInputs:
     seen = view.effective("interactions", spec.last)
     known = {p for p in view.landed("interactions") if spec.first <= p[0] <= spec.last}
     known |= {p for p in view.partitions(SAMPLES) if spec.first <= p[0] <= spec.last}
-    found: dict[date, Record] = {}
+    found = _sealed(view, spec)
     wrong: dict[str, list[date]] = {"stale": [], "missing": [], "held": []}
     for partition in sorted(p for p in known if p[1] == spec.tenant):
         record = view.intact(SAMPLES, partition)
@@ -89,6 +89,16 @@ def release_inputs(view: View, spec: ReleaseSpec) -> ReleaseInputs:
         )
     left_out = {day: state for state in ("missing", "held") for day in wrong[state]}
     return ReleaseInputs(records, left_out)
+
+
+def _sealed(view: View, spec: ReleaseSpec) -> dict[date, Record]:
+    """Return what is published of days whose events are sealed: it can't be stale any more."""
+    return {
+        day: record
+        for day in view.published_days(SAMPLES)
+        if spec.first <= day <= spec.last and not view.keeps(SAMPLES, (day, spec.tenant))
+        if (record := view.intact(SAMPLES, (day, spec.tenant))) is not None
+    }
 
 
 def _shown(days: list[date]) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from recsys_pipeline.transforms.state import State
 
 # raise it when the arrays of a state, or what they mean, change
-STATE_VERSION = "2"
+STATE_VERSION = "3"
 APART = timedelta(days=7)  # between two kept states of a tenant, unless a day's events are many
 KEPT = 4
 
@@ -81,23 +81,41 @@ class States:
         Raises:
             StaleInputError: Another run has published a day while it was read.
         """
-        from recsys_pipeline.transforms.event_pass import EventPass
-
-        view, wanted = self._view, set(days)
+        wanted = set(days)
         position = self._before(tenant, min(wanted))
-        for group in view.groups("interactions", self._after(tenant, position.day, max(wanted))):
-            state = self._state(position)
-            one = EventPass(state, view.parts("interactions", group))
-            # what a state is made from must be what its name says
-            view.confirm(VALIDATED["interactions"], view.published("interactions", group))
-            rows = position.rows + len(one.times)
-            position = _Position(group[-1][0], state, one, rows, position.kept)
+        for group in self._groups(tenant, position, max(wanted)):
+            one, position = self._pass(position, group)
             self._positions[tenant] = position
             yield one, sorted(wanted.intersection(day for day, _ in group))
             del one  # once merged it goes, before the next pass is read
             self._keep(tenant, position)
             if not self._after(tenant, position.day, self._until):
                 self._positions.pop(tenant, None)  # no later day of it can be asked for
+
+    def after(self, tenant: str, day: date) -> State:
+        """Return the state of a tenant after a day.
+
+        Raises:
+            StaleInputError: Another run has published a day while it was read.
+        """
+        position = self._before(tenant, day + timedelta(days=1))
+        for group in self._groups(tenant, position, day):
+            _, position = self._pass(position, group)
+        return self._state(position)
+
+    def _groups(self, tenant: str, position: _Position, last: date) -> Iterator[list[Partition]]:
+        return self._view.groups("interactions", self._after(tenant, position.day, last))
+
+    def _pass(self, position: _Position, group: list[Partition]) -> tuple[EventPass, _Position]:
+        """Go through the events of some days, and return the position after them."""
+        from recsys_pipeline.transforms.event_pass import EventPass
+
+        view, state = self._view, self._state(position)
+        one = EventPass(state, view.parts("interactions", group))
+        # what a state is made from must be what its name says
+        view.confirm(VALIDATED["interactions"], view.published("interactions", group))
+        rows = position.rows + len(one.times)
+        return one, _Position(group[-1][0], state, one, rows, position.kept)
 
     def _state(self, position: _Position) -> State:
         """Return the state after the last day of a position."""
@@ -117,15 +135,23 @@ class States:
 
     def _before(self, tenant: str, day: date) -> _Position:
         """Return the position nearest to a day, of those before it."""
-        from recsys_pipeline.transforms.state import State
-
         own = self._positions.get(tenant)
         if own is not None and own.day is not None and own.day < day <= own.day + APART:
             return own
         kept = self._find(tenant, day)
         if kept is not None and not (own and own.day and kept.day and kept.day <= own.day < day):
             return kept
-        return own if own and own.day and own.day < day else _Position(None, State.empty())
+        return own if own and own.day and own.day < day else self._beginning(tenant)
+
+    def _beginning(self, tenant: str) -> _Position:
+        """Return the position before a tenant's first day: without events, or with those sealed."""
+        from recsys_pipeline.engines.sealed import sealed_state
+        from recsys_pipeline.transforms.state import State
+
+        seal = self._view.horizons.of(tenant).seal
+        if seal is None:
+            return _Position(None, State.empty())
+        return _Position(seal.day, sealed_state(self._objects, tenant, seal), kept=seal.day)
 
     def _name(self, tenant: str, day: date) -> str:
         return state_file(tenant, day, digest(STATE_VERSION, self._chains.until(tenant, day)))

@@ -80,7 +80,7 @@ def _chunks(view: View, kind: Kind, days: Sequence[date]) -> Iterator[list[date]
 def _partitions(view: View, kind: Kind, asset: str, days: Collection[date]) -> list[Partition]:
     """Return every (day, tenant) of some days that has landed rows or something published."""
     wanted = set(days)
-    landed = {p for p in view.landed(kind) if p[0] in wanted}
+    landed = {p for p in view.landed(kind) if p[0] in wanted and view.keeps(asset, p)}
     return sorted(landed | view.partitions(asset, wanted))
 
 

@@ -26,7 +26,14 @@ from recsys_pipeline.errors import StaleInputError
 from recsys_pipeline.schemas.interactions import Interaction
 from recsys_pipeline.schemas.items import Item
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.storage.landing import Kind, LandedContent, Landing, LandingSnapshot
+from recsys_pipeline.storage.horizons import EVENTS, Horizons, read_horizons
+from recsys_pipeline.storage.landing import (
+    TABLES,
+    Kind,
+    LandedContent,
+    Landing,
+    LandingSnapshot,
+)
 from recsys_pipeline.storage.layout import data_file, data_partition
 from recsys_pipeline.storage.records import Partition, Pin, Record
 from recsys_pipeline.tenants import UNASSIGNED, TenantConfig, overrides, tenant_config
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
 VALIDATED = {"interactions": "validated_interactions", "items": "validated_items"}
 QUARANTINED = {"interactions": "quarantined_interactions", "items": "quarantined_items"}
 CONTRACTS = {"interactions": Interaction, "items": Item}
+OF_ITEMS = {"raw_items", VALIDATED["items"], QUARANTINED["items"]}
 
 # from here on one listing costs less than asking for each file
 MANY_FILES = 64
@@ -101,10 +109,17 @@ class View:
         return frozenset(landed - set(known) - {UNASSIGNED})
 
     def landed(self, kind: Kind) -> dict[Partition, LandedContent]:
-        """Return every landed (day, tenant) of this view with its content's identity."""
+        """Return every landed (day, tenant) of this view with its content's identity.
+
+        Rows of days that retention has passed are not seen, even where some have landed since.
+        """
         if kind not in self._landed:
             found = self.snapshots[kind].content(self.tenants)
-            self._landed[kind] = {p: c for p, c in found.items() if p[1] not in self.refused}
+            self._landed[kind] = {
+                p: c
+                for p, c in found.items()
+                if p[1] not in self.refused and self.horizons.keeps(TABLES[kind], *p)
+            }
         return self._landed[kind]
 
     def landed_days(self, kind: Kind) -> list[date]:
@@ -146,7 +161,24 @@ class View:
         """Return what is published of an asset, files without a record included."""
         found = {(day, tenant) for day, of in self._day_records(asset).items() for tenant in of}
         found |= {p for path in self._identities[asset] if (p := data_partition(path))}
-        return {p for p in found if (days is None or p[0] in days) and self.serves(p[1])}
+        return {
+            p
+            for p in found
+            if (days is None or p[0] in days) and self.serves(p[1]) and self.keeps(asset, p)
+        }
+
+    @cached_property
+    def horizons(self) -> Horizons:
+        """What retention has left."""
+        return read_horizons(self.store.objects)
+
+    def keeps(self, asset: str, partition: Partition) -> bool:
+        """Say whether a day of an asset is made: one that retention has passed is not.
+
+        What was published of a day whose events are sealed stays, until its own retention ends.
+        """
+        made_of = EVENTS if asset not in OF_ITEMS else asset
+        return self.horizons.keeps(asset, *partition) and self.horizons.keeps(made_of, *partition)
 
     def note(self, asset: str, day: date, made: dict[str, Record]) -> None:
         """Take up what this run has just published."""
@@ -217,8 +249,10 @@ class View:
             valid is not None
             and valid.inputs == self.rows_inputs(kind, partition)
             and valid.held == self.is_held(kind, partition, valid.counts)
-            and bad is not None
-            and bad.inputs == self.quarantined_inputs(kind, partition)
+            and (
+                not self.keeps(QUARANTINED[kind], partition)
+                or (bad is not None and bad.inputs == self.quarantined_inputs(kind, partition))
+            )
         )
 
     def split(self, kind: Kind, partitions: Collection[Partition]) -> Split:
@@ -346,4 +380,6 @@ class View:
 
     def chains(self, kind: Kind, until: date, *, resolve: bool = True) -> Chains:
         """Return the running hash of everything that each tenant's days hold."""
-        return Chains.over(self.effective(kind, until, resolve=resolve))
+        seals = {t: h.seal for t, h in self.horizons.tenants.items() if h.seal is not None}
+        sealed = seals if kind == "interactions" else None
+        return Chains.over(self.effective(kind, until, resolve=resolve), sealed)

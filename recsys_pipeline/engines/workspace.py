@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from recsys_pipeline.storage.objects import ObjectStore
+
+
+# a temporary file this old belongs to a run that was killed
+LEFTOVER_AGE = timedelta(days=1)
 
 
 class Workspace:

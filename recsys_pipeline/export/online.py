@@ -21,6 +21,10 @@ Strategy = Literal["uniform", "popularity"]
 
 _EXACT = np.uint64(0x6F6E6C696E65)  # sets the exact path's hashes apart from the proposals'
 _ROWS = 65_536
+_NOT_OF_RELEASES = {
+    "viewed": "'viewed' needs all that users viewed, and a release holds samples alone: "
+    "those that the samples drew have it as their negative_source",
+}
 
 
 class OnlineNegativeSampler:
@@ -28,7 +32,7 @@ class OnlineNegativeSampler:
 
     The draws of a row depend on seed, epoch, user, item and how often both came before in the call: not on
     batch sizes, workers or threads. Views that are no positives are not in a release, so that they may be
-    drawn; negatives that exclude them too are those of the samples.
+    drawn; negatives that exclude them too, or are drawn from them, are those of the samples.
 
     Args:
         candidates: Item indices that may be drawn, ascending (int64).
@@ -81,7 +85,8 @@ class OnlineNegativeSampler:
             ReleaseError: There is no such strategy or fold.
         """
         if strategy not in {"uniform", "popularity"}:
-            raise ReleaseError("strategy", f"{strategy!r} is none", "Use 'uniform' or 'popularity'")
+            problem = _NOT_OF_RELEASES.get(strategy, f"{strategy!r} is none")
+            raise ReleaseError("strategy", problem, "Use 'uniform' or 'popularity'")
         vocabulary = release.vocabulary("items", fold)
         alive = vocabulary.filter(vocabulary["id"].is_not_null())["index"].to_numpy()
         frequencies = release.item_frequencies(fold).sort("index")

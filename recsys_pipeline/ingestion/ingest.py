@@ -28,6 +28,7 @@ from recsys_pipeline.ingestion.withdrawals import Withdrawals
 from recsys_pipeline.schemas.bounds import EARLIEST
 from recsys_pipeline.schemas.landing import PROBLEM_WORDS
 from recsys_pipeline.storage.erased import read_erased
+from recsys_pipeline.storage.horizons import EVENTS, read_horizons
 from recsys_pipeline.storage.landing import TABLES, Kind, Landing
 from recsys_pipeline.tenants import TenantConfig, free_name, overrides, tenant_config
 
@@ -354,6 +355,17 @@ class _File:
                 f"{counts.before_start:,} rows are of days before the start date "
                 f"{self.settings.start_date}; they have landed and appear once you set "
                 f"RECSYS_START_DATE={counts.first_day} or earlier"
+            )
+        kept_from = read_horizons(self.landing.store).of(batch.tenant).kept_from.get(EVENTS)
+        if (
+            batch.kind == "interactions"
+            and kept_from is not None
+            and counts.first_day is not None
+            and counts.first_day < kept_from
+        ):
+            notices.append(
+                f"rows of days before {kept_from} count nowhere and will be deleted: retention has "
+                f"sealed those days"
             )
         if counts.parked > self.settings.parked_limit * counts.landed:
             words = {w: n for c, w in PROBLEM_WORDS.items() if (n := counts.unreadable.get(c))}

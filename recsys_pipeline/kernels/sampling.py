@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys_pipeline.kernels.jit import Codes, Days, Flags, Floats, Ints, Words, inner, kernel
+from recsys_pipeline.kernels.jit import Floats, Ints, Words, inner, kernel
 from recsys_pipeline.kernels.words import fold, scaled
 
 ROUNDS = 32
@@ -118,67 +118,6 @@ def alias_table(weights: Ints) -> Words:
                 break
             taker = fallen
     return table
-
-
-@kernel
-def banned_candidates(
-    users: Codes,
-    day: int,
-    offsets: Ints,
-    rows: Codes,
-    items: Codes,
-    first: Flags,
-    days: Days,
-    known: Ints,
-    met_offsets: Ints,
-    met: Codes,
-    item_place: Ints,
-    state_place: Ints,
-) -> tuple[Ints, Ints]:
-    """Return the candidates that users have met up to the end of a day.
-
-    Args:
-        users: The users asked for.
-        day: The day.
-        offsets: Events of user u are `rows[offsets[u]:offsets[u + 1]]`.
-        rows: Event numbers.
-        items: Item of each event.
-        first: Whether an event is the first between its user and item.
-        days: Day of each event.
-        known: Code of each of `users` in the state, or -1.
-        met_offsets: Lists of the state: the items met before these events.
-        met: Item codes of the state.
-        item_place: Place among the candidates of each item of the events, or -1.
-        state_place: The same for the items of the state.
-
-    Returns:
-        Offsets by user asked for, and places among the candidates.
-    """
-    result = np.zeros(len(users) + 1, np.int64)
-    size = 0
-    for number in range(len(users)):
-        size += offsets[users[number] + 1] - offsets[users[number]]
-        if known[number] >= 0:
-            size += met_offsets[known[number] + 1] - met_offsets[known[number]]
-    places = np.empty(size, np.int64)
-    out = 0
-    for number in range(len(users)):
-        user = users[number]
-        if known[number] >= 0:
-            for at in range(met_offsets[known[number]], met_offsets[known[number] + 1]):
-                place = state_place[met[at]]
-                if place >= 0:
-                    places[out] = place
-                    out += 1
-        for at in range(offsets[user], offsets[user + 1]):
-            row = rows[at]
-            if first[row] and days[row] <= day:
-                place = item_place[items[row]]
-                if place >= 0:
-                    places[out] = place
-                    out += 1
-        result[number + 1] = out
-    return result, places[:out].copy()
 
 
 @kernel

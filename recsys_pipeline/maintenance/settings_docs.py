@@ -58,6 +58,7 @@ _OTHER_VARIABLES = """\
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | Polars, deltalake, s3fs, boto3 | Credentials for an `s3://` storage root. |
 | `AWS_REGION`, `AWS_DEFAULT_REGION` | the same four | Region; set both, as they differ in which one they read. |
 | `AWS_ENDPOINT_URL` | the same four | Address of a store other than Amazon's, for example `http://127.0.0.1:7070`. |
+| `AWS_SERVER_SIDE_ENCRYPTION`, `AWS_SSE_KMS_KEY_ID` | s3fs (through our settings), deltalake | Encryption at rest: `AES256` or `aws:kms`, with the id of a key. |
 | `AWS_ALLOW_HTTP` | Polars, deltalake | `true` where that address has no TLS. |
 | `DAGSTER_POSTGRES_URL` | `deploy/dagster.yaml` | Database of the containers, `postgresql+psycopg2://user:password@host:5432/name`. |
 """

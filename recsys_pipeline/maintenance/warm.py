@@ -37,7 +37,7 @@ def warm() -> None:
         item_features(events, "warm", None, WEIGHTS)
         versions = pl.DataFrame(schema=frame_schema(Item))
         days = [(START + timedelta(days=day)).date()]
-        strategies: tuple[SamplingStrategy, ...] = ("uniform", "category")
+        strategies: tuple[SamplingStrategy, ...] = ("uniform", "viewed")
         for strategy in strategies:
             config = SamplingConfig(1, 1, strategy, 1.0, INTERACTION_TYPES, "user_item_day")
             parts = training_samples(

@@ -25,7 +25,7 @@ from recsys_pipeline.schemas.keys import (
     time_field,
 )
 
-NEGATIVE_SOURCES = ("uniform", "popularity", "category")
+NEGATIVE_SOURCES = ("uniform", "popularity", "category", "viewed")
 CATALOGUE_FEATURES = ("category", "brand", "price")
 PROBABILITY = {"min_value": 0, "max_value": 1}
 

@@ -16,7 +16,7 @@ TENANTS_TAG = "recsys/tenants"
 # jobs that Dagster makes of a selection of assets
 ASSET_JOB = "__ASSET_JOB"
 DAILY = "daily_pipeline"
-JOBS = frozenset({DAILY, "release_job", "kafka_landing", ASSET_JOB})
+JOBS = frozenset({DAILY, "release_job", "kafka_landing", "upkeep_job", ASSET_JOB})
 
 
 def _default(settings: Settings) -> dg.DefaultSensorStatus:
@@ -76,7 +76,8 @@ def trouble_of(context: dg.RunFailureSensorContext) -> Trouble:
     words = f"Run {run.run_id[:8]} of {run.job_name} failed"
     if steps and (error := steps[0].step_failure_data.error):
         cause = error.cause or error
-        ours = [kind.__name__ for kind in _subclasses(RecsysError)]
+        # only the upkeep raises Dagster's own, and names layers and tenants
+        ours = ["Failure", *(kind.__name__ for kind in _subclasses(RecsysError))]
         said = cause.message.strip().rstrip(".") if cause.cls_name in ours else cause.cls_name
         words += f" in {step}: {said}"
     days, topic = _days(run), run.tags.get(TOPIC_TAG)
@@ -123,6 +124,8 @@ def _command(run: dg.DagsterRun, days: tuple[str, ...], tenants: list[str]) -> s
     if run.job_name == "kafka_landing":
         topic = run.tags.get(TOPIC_TAG)
         return "recsys kafka land" + (f" --topic {topic}" if topic else "")
+    if run.job_name == "upkeep_job":
+        return "recsys retention"
     if run.job_name == "release_job":
         return f"recsys status{of}"
     return "recsys run" + (f" --from {days[0]} --to {days[-1]}" if days else "") + of

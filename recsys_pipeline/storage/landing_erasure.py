@@ -26,6 +26,7 @@ from recsys_pipeline.storage.landing_vacuum import DATA_FILE, delete_all, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from datetime import date
 
     from deltalake import DeltaTable
 
@@ -89,6 +90,29 @@ class ErasableLanding(Landing):
 
     def _files_of(self, table: DeltaTable, tenants: Collection[str]) -> pl.DataFrame:
         return live_files(table).filter(pl.col("partition.tenant").is_in(sorted(tenants)))
+
+    def forget(self, tenant: str, before: date) -> Removal:
+        """Take a tenant's days out of the table in one transaction; their files go with the upkeep.
+
+        Args:
+            tenant: The tenant.
+            before: The first day that stays.
+
+        Raises:
+            LandingError: Other writers won every attempt.
+        """
+        for _ in range(ATTEMPTS):
+            table = self._open()
+            if table is None:
+                return Removal()
+            files = self._files_of(table, [tenant]).filter(pl.col("partition.date") < before)
+            removed = [
+                remove_action(file, data_change=True) for file in files.iter_rows(named=True)
+            ]
+            if not removed or self._commit(table, removed, [self._next_layout(table)]):
+                rows = int(files["num_records"].fill_null(0).sum())
+                return Removal(rows, len(removed))
+        raise self._contended()
 
     def _without(
         self,

@@ -43,7 +43,25 @@ def upkeep(landing: Landing, version: int) -> None:
     if number := _passed(version, latest, CHECKPOINT):
         checkpoint(landing.store, landing.uri, table, number)
     if _passed(version, latest, ROUND):
-        _clear(landing, latest)
+        _clear(landing, latest, latest // ROUND)
+
+
+def clean(landing: Landing, turn: int) -> None:
+    """Do all of the upkeep at once, whatever is due: for tables that few commits reach.
+
+    Args:
+        landing: The table.
+        turn: Number of the call; it chooses the days of a large table that are looked through.
+    """
+    from deltalake import DeltaTable
+
+    table = TABLES[landing.kind]
+    if landing.snapshot().version < 0:
+        return
+    landing.compact()
+    latest = DeltaTable(landing.uri).version()
+    checkpoint(landing.store, landing.uri, table, latest)
+    _clear(landing, latest, turn)
 
 
 def due(files: pl.DataFrame) -> list[pl.DataFrame]:
@@ -101,7 +119,7 @@ def _compact(landing: Landing) -> None:
         landing.merge(table, bins)  # a lost race is no harm: the next round merges them
 
 
-def _clear(landing: Landing, latest: int) -> None:
+def _clear(landing: Landing, latest: int, turn: int) -> None:
     from deltalake import DeltaTable
 
     table = TABLES[landing.kind]
@@ -109,4 +127,4 @@ def _clear(landing: Landing, latest: int) -> None:
     opened = DeltaTable(landing.uri)
     live = live_files(opened)
     expire(landing.store, table, set(live["path"]), begin)
-    sweep(landing.store, table, live, versions=(begin, opened.version()), turn=latest // ROUND)
+    sweep(landing.store, table, live, versions=(begin, opened.version()), turn=turn)

@@ -119,6 +119,19 @@ def replaced_file(tenant: str, release: str) -> str:
     return f"{REPLACED}{check_name(tenant)}/{release}.json"
 
 
+def pinned_file(tenant: str, release: str) -> str:
+    """Return the path of the note that a release is kept whatever its age."""
+    return f"{META}/pinned/{check_name(tenant)}/{release}.json"
+
+
+HORIZONS = f"{META}/horizons.json"
+
+
+def sealed_file(tenant: str, day: date, content: str) -> str:
+    """Return the path of the state that is left of a tenant's events up to a day."""
+    return f"{META}/sealed/{check_name(tenant)}/{day.isoformat()}-{content}.arrow"
+
+
 STATES = f"{META}/state/"
 _STATE_FILE = re.compile(r"_meta/state/[^/]+/(\d{4}-\d\d-\d\d)-([0-9a-f]+)\.arrow")
 

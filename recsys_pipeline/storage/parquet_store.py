@@ -19,7 +19,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from recsys_pipeline.errors import StaleInputError
-from recsys_pipeline.storage.layout import data_file
+from recsys_pipeline.storage.layout import data_file, record_file
 from recsys_pipeline.storage.records import Pin, Record, Records
 
 if TYPE_CHECKING:
@@ -226,6 +226,18 @@ class ParquetStore:
                 )
                 self.records.write(asset, day, entries)
         return Rewritten(rows.height - left.height, content)
+
+    def forget(self, asset: str, partition: Partition) -> None:
+        """Delete a tenant's day, its record too, as if it had never been published."""
+        day, tenant = partition
+        with self.objects.lock(f"{asset}/{day}") as lock:
+            entries = self.records.day(asset, day) or {}
+            lock.confirm()
+            self.objects.delete(data_file(asset, day, tenant))
+            if entries.pop(tenant, None) is not None and entries:
+                self.records.write(asset, day, entries)
+            elif not entries:
+                self.objects.delete(record_file(asset, day))
 
     def spool(self, parts: Iterator[pl.DataFrame], schema: Mapping[str, pl.DataType]) -> Spooled:
         """Write rows to a local file; parts are asked for as they are written.

@@ -15,6 +15,7 @@ from recsys_pipeline.storage.layout import (
     MANIFEST,
     RELEASES,
     REPLACED,
+    pinned_file,
     release_file,
     release_of,
     releases_prefix,
@@ -138,6 +139,27 @@ class Releases:
             lock.confirm()
             self.objects.write(path, manifest.encode())
         return manifest, True
+
+    def pin(self, manifest: Manifest) -> None:
+        """Keep a release whatever its age."""
+        self.objects.write(pinned_file(manifest.content.tenant, manifest.release), b"{}")
+
+    def unpin(self, manifest: Manifest) -> None:
+        """Leave a release to retention again."""
+        self.objects.delete(pinned_file(manifest.content.tenant, manifest.release))
+
+    def is_pinned(self, manifest: Manifest) -> bool:
+        """Return whether a release is pinned."""
+        path = pinned_file(manifest.content.tenant, manifest.release)
+        return self.objects.identity(path) is not None
+
+    def delete(self, manifest: Manifest) -> None:
+        """Delete a release, its manifest first: what a killed process leaves is none any more."""
+        tenant, release = manifest.content.tenant, manifest.release
+        with self.objects.lock(f"releases/{tenant}"):
+            self.objects.delete(release_file(tenant, release, MANIFEST))
+            for path in self.objects.list(release_file(tenant, release, "")):
+                self.objects.delete(path)
 
     def sweep(self, tenant: str) -> None:
         """Remove what killed runs have left of a tenant's releases."""

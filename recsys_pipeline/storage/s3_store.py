@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_pipeline.errors import StorageError
+from recsys_pipeline.settings import s3_encryption
 from recsys_pipeline.storage.layout import LOCK_SLOTS, META
 from recsys_pipeline.storage.local_store import sweep_folder
 from recsys_pipeline.storage.objects import Held, Identity
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 LEASE_SECONDS = 300
+# of a request that is throttled or fails at the server, with growing pauses of up to 20 seconds
+ATTEMPTS = 10
 LOCK_PATIENCE_SECONDS = 600
 
 
@@ -34,8 +37,12 @@ class S3Store:
     def _fs(self) -> Any:  # noqa: ANN401  # s3fs ships no types
         import s3fs
 
-        # a cached listing would hide what another process has just published
-        return s3fs.S3FileSystem(use_listings_cache=False)
+        return s3fs.S3FileSystem(
+            # a cached listing would hide what another process has just published
+            use_listings_cache=False,
+            s3_additional_kwargs=s3_encryption(),
+            config_kwargs={"retries": {"mode": "standard", "max_attempts": ATTEMPTS}},
+        )
 
     def uri(self, path: str) -> str:
         """Return the s3:// address."""
@@ -181,15 +188,29 @@ class _Lease:
 
     def _put(self, body: bytes, **condition: str) -> bool:
         try:
-            answer = self._fs.call_s3("put_object", **self._key, Body=body, **condition)
+            answer = self._fs.call_s3(
+                "put_object", **self._key, Body=body, **condition, **s3_encryption()
+            )
         except OSError as error:
             cause = getattr(error.__cause__, "response", {})
             if cause.get("Error", {}).get("Code") not in _REFUSALS:
                 raise
-            self._etag = None
-            return False
+            self._etag = self._ours(body)
+            return self._etag is not None
         self._etag = answer["ETag"]
         return True
+
+    def _ours(self, body: bytes) -> str | None:
+        """Return the ETag of what is there if it is what was put: the answer to a first try was lost."""
+        if not body:
+            return None
+        try:
+            seen = self._fs.call_s3("head_object", **self._key)
+            if self._fs.cat_file(self.path) != body:
+                return None
+        except FileNotFoundError:
+            return None
+        return str(seen["ETag"])
 
 
 def _nonce() -> bytes:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 EPOCH = date(1970, 1, 1)
 Side = Literal["user", "item"]
 SIDES: tuple[Side, Side] = ("user", "item")
+_VIEW = tuple(COUNTS.values()).index("view")
 
 
 @dataclass(frozen=True)
@@ -239,23 +240,35 @@ class EventPass:
         """The day of each event, ascending."""
         return self.days[self.by_day] if len(self.by_day) else self.days
 
-    @cached_property
+    @property
     def first_meetings(self) -> Flags:
         """Whether each event is the first of its user with its item."""
-        _ = self.by_user  # which all need
-        first = np.zeros(len(self.times), np.bool_)
-        for found in two_at_a_time(self._first_meetings, self.members):
-            first |= found
-        return first
+        return self._firsts[0]
 
-    def _first_meetings(self, members: Members) -> Flags:
-        from recsys_pipeline.kernels.pairs import first_meetings
+    @property
+    def first_engagements(self) -> Flags:
+        """Whether each event is the first of its user with its item that is more than a view."""
+        return self._firsts[1]
+
+    @cached_property
+    def _firsts(self) -> tuple[Flags, Flags]:
+        _ = self.by_user  # which all need
+        engaged = self.types != _VIEW
+        meetings, engagements = np.zeros((2, len(self.times)), np.bool_)
+        for found in two_at_a_time(lambda own: self._firsts_of(own, engaged), self.members):
+            meetings |= found[0]
+            engagements |= found[1]
+        return meetings, engagements
+
+    def _firsts_of(self, members: Members, engaged: Flags) -> tuple[Flags, Flags]:
+        from recsys_pipeline.kernels.pairs import first_events
 
         bucket = self.state.buckets[members.bucket]
-        return first_meetings(
+        return first_events(
             members.users,
             *self.by_user,
             self.items.codes,
+            engaged,
             self.known_items,
             members.known,
             bucket.met_offsets,

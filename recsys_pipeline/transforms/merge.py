@@ -77,6 +77,7 @@ class Merge:
             *one.by_user,
             one.items.codes,
             one.first_meetings,
+            one.first_engagements,
             self._item_codes,
             members.known,
             bucket.met_offsets,

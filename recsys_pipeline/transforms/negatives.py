@@ -1,4 +1,4 @@
-"""Sampled negatives: items that a user had not met by the end of the day.
+"""Sampled negatives: items that a user had not met, or had only viewed, by the end of the day.
 
 Randomness is counter-based: every proposal is a stable hash of (seed, tenant, day, user, the
 positive's item, draw, attempt), so the same rows come out whatever the row order, the chunking
@@ -15,9 +15,9 @@ import polars as pl
 
 from recsys_pipeline.schemas.samples import NEGATIVE_SOURCES
 from recsys_pipeline.transforms.candidates import ItemState, KnownItems
-from recsys_pipeline.transforms.mixture import Categories, source_shares
+from recsys_pipeline.transforms.mixture import source_shares
 from recsys_pipeline.transforms.occurrences import occurrences
-from recsys_pipeline.transforms.popularity import popularity_weights
+from recsys_pipeline.transforms.pool import Pool
 from recsys_pipeline.transforms.stable_hash import fold, hash_strings, start
 from recsys_pipeline.transforms.threads import two_at_a_time
 
@@ -111,23 +111,27 @@ def negatives(
 
     Candidates of a day are the items of the catalogue that are available at the end of the day
     and the items with an event up to it. Excluded are the items that the user has an event
-    with, of any type, up to the end of the day. Negatives are distinct within (day, user):
+    with, of any type, up to the end of the day; from the source `viewed`, those with any other
+    event of the user than views, or with none. Negatives are distinct within (day, user):
     successive sampling in the order of the positives' (timestamp, item_id). Where fewer
     candidates are left than asked for, the last draws are missing and counted.
 
     A source s draws item i with probability q(s, i) = weight / sum over its candidates before
     exclusion, and q'(s, i) = weight / sum over those of them that are not excluded. Weights are 1
-    (`uniform`), `popularity_weights` of the events before the day, or 1 in the positive's category
-    and 0 elsewhere (`category`): that of the newest version up to the end of the day.
+    (`uniform`), `popularity_weights` of the events before the day, 1 in the positive's category
+    and 0 elsewhere (`category`): that of the newest version up to the end of the day; or 1 for what
+    the user has only viewed and 0 elsewhere (`viewed`), before exclusion as after it.
 
     `sampling_probability` is the sum over sources of w(s) q(s, i), `conditional_probability` that
     of w(s) q'(s, i). w(s) is the weight of the source in this draw, and the weights sum to 1:
 
     - `uniform`, `popularity`: the source has weight 1.
-    - `category`, `mixed`: each source as configured (`source_shares`). `category` has none where the
-      positive's item has no catalogue entry or the user has met all candidates of its category: then
-      its weight is the others' in proportion, or all `uniform`'s. Once the user's draws of
-      the day have used that category up, its weight is `uniform`'s.
+    - `category`, `viewed`, `mixed`: each source as configured (`source_shares`). `category` has none
+      where the positive's item has no catalogue entry or the user has met all candidates of its
+      category, `viewed` where the user has only viewed none: then the weight is the others' in
+      proportion, or all `uniform`'s. Once the user's draws of the day have used that
+      category, or what was viewed, up, its weight is `uniform`'s. Once they have used up all that the
+      user has not met, all weight is that of `viewed`, if it has any.
 
     Args:
         positives: Those of the events that negatives are wanted for.
@@ -145,10 +149,10 @@ def negatives(
     seed = fold(start(config.seed), hash_strings(pl.Series([tenant])))
     _ = events.first_meetings  # which all need
 
-    def tasks() -> Iterator[tuple[int, Codes, _Pool]]:
+    def tasks() -> Iterator[tuple[int, Codes, Pool]]:
         for number in np.flatnonzero(np.diff(positives.offsets)).tolist():
             day = positives.day + number
-            pool = _Pool.of(state, items, day, config)
+            pool = Pool.of(state, items, day, config)
             begin, end = positives.offsets[number : number + 2].tolist()
             for rows in _parts(events, positives.events[begin:end]):
                 yield day, rows, pool
@@ -168,58 +172,10 @@ def _parts(events: EventPass, rows: Codes) -> Iterator[Codes]:
         begin = end
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """What may be drawn on a day.
-
-    Attributes:
-        codes: Item codes of the candidates.
-        hashes: Stable hashes of their ids.
-        place: Place among them of every item code, or -1.
-        weights: Weight of each; empty when all are equal.
-        table: Their alias table.
-        shares: Weight of each of `NEGATIVE_SOURCES`.
-        categories: The candidates by category; of none where that is no source.
-    """
-
-    codes: Ints
-    hashes: Words
-    place: Ints
-    weights: Ints
-    table: Words
-    shares: Ints
-    categories: Categories
-
-    @classmethod
-    def of(cls, state: ItemState, items: KnownItems, day: int, config: SamplingConfig) -> _Pool:
-        from recsys_pipeline.kernels.sampling import alias_table
-
-        candidates = state.candidates(day)
-        codes = np.flatnonzero(candidates)
-        place = np.full(len(candidates), -1, np.int64)
-        place[codes] = np.arange(len(codes))
-        shares = source_shares(config)
-        weights = (
-            popularity_weights(state.counts[codes], config.alpha)
-            if shares[NEGATIVE_SOURCES.index("popularity")]
-            else np.empty(0, np.int64)
-        )
-        known = state.categories[codes] if len(state.categories) else np.full(len(codes), -1)
-        return cls(
-            codes,
-            items.hashes[codes],
-            place,
-            weights,
-            alias_table(weights),
-            shares,
-            Categories.group(known),
-        )
-
-
 def _draw(
     day: int,
     rows: Codes,
-    pool: _Pool,
+    pool: Pool,
     events: EventPass,
     items: KnownItems,
     seed: Words,
@@ -251,7 +207,7 @@ def _draw(
 def _of_bucket(
     batch: _Batch,
     members: Members,
-    pool: _Pool,
+    pool: Pool,
     events: EventPass,
     items: KnownItems,
     seed: Words,
@@ -263,36 +219,33 @@ def _of_bucket(
         Place of its positive, item, source and both probabilities of each negative, as in
         `Negatives`.
     """
+    from recsys_pipeline.kernels.met_candidates import banned_candidates, viewed_candidates
     from recsys_pipeline.kernels.mixed_sampling import draw_mixed
-    from recsys_pipeline.kernels.sampling import (
-        ROUNDS,
-        banned_candidates,
-        draw_distinct,
-        drawn_negatives,
-    )
+    from recsys_pipeline.kernels.sampling import ROUNDS, draw_distinct, drawn_negatives
 
     first_positive = np.flatnonzero(np.diff(batch.user, prepend=-1))
     users = batch.user[first_positive]
     bucket = events.state.buckets[members.bucket]
-    banned = banned_candidates(
-        users,
-        batch.day,
-        *events.by_user,
-        events.items.codes,
-        events.first_meetings,
-        events.days,
+    before = (
         members.known[np.searchsorted(members.users, users)],
         bucket.met_offsets,
         bucket.met,
         pool.place[items.of_pass],
         pool.place[items.of_state],
     )
+    by_user = (users, batch.day, *events.by_user, events.items.codes, events.first_meetings)
+    banned = banned_candidates(*by_user, events.days, *before)
     offsets = np.append(first_positive, len(batch.user))
     user_states = fold(fold(seed, np.array([batch.day])), events.users.hashes[users])
     states = fold(np.repeat(user_states, np.diff(offsets)), events.items.hashes[batch.item])
     if config.level == "event":
         states = fold(states, batch.timestamp)
-    if config.strategy in ("category", "mixed"):
+    if config.strategy in ("category", "viewed", "mixed"):
+        viewed: tuple[Ints, Ints] = (np.zeros(len(offsets), np.int64), np.empty(0, np.int64))
+        if pool.shares[NEGATIVE_SOURCES.index("viewed")]:
+            viewed = viewed_candidates(
+                *by_user, events.first_engagements, events.days, *before, len(pool.codes)
+            )
         item_places = pool.place[items.of_pass[batch.item]]
         slots, source, of_all, of_left = draw_mixed(
             offsets,
@@ -307,6 +260,7 @@ def _of_bucket(
             pool.categories.of[item_places],
             pool.weights,
             pool.table,
+            *viewed,
             ROUNDS,
         )
         filled = np.flatnonzero(slots >= 0)

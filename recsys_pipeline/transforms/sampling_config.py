@@ -19,7 +19,7 @@ class SamplingConfig:
         seed: Seed of the tenant's negatives, 0 to 2**64 - 1.
         ratio: Negatives per positive; 0 gives positives only.
         strategy: `uniform`; `popularity`, with weight (events before the day + 1)**alpha;
-            `category`, that of the positive; or `mixed`.
+            `category`, that of the positive; `viewed`, what the user has only viewed; or `mixed`.
         alpha: Exponent of `popularity`.
         positive_types: Interaction types that make a positive.
         level: One positive per (user, item, day), or one per event.

@@ -39,7 +39,8 @@ class Users:
         recent_offsets: User u's latest items are `recent[recent_offsets[u]:recent_offsets[u + 1]]`.
         recent: Item codes (uint32), latest first, then by item id.
         met_offsets: The items that user u has met are `met[met_offsets[u]:met_offsets[u + 1]]`.
-        met: Item codes (uint32), ascending within a user.
+        met: Twice the item's code, plus 1 if the user has done more than view it (uint32), ascending
+            within a user.
     """
 
     low: int
@@ -90,6 +91,11 @@ class Users:
         lower, upper = np.split(self.entities.by_hash, [place])
         yield from self._taken(np.sort(lower), self.low).divided(middle, limit)
         yield from self._taken(np.sort(upper), middle).divided(end, limit)
+
+    def without(self, codes: Ints) -> Users:
+        """Return the bucket without some of its users; what is known of items is left as it is."""
+        kept = np.setdiff1d(np.arange(self.entities.count, dtype=np.int64), codes)
+        return self._taken(kept, self.low)
 
     def _taken(self, codes: Ints, low: int) -> Users:
         from recsys_pipeline.kernels.groups import take_lists

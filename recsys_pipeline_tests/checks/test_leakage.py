@@ -63,6 +63,29 @@ def test_a_feature_that_counts_its_own_day_fails(tmp_path, tenant):
     assert leaking == {("user_total_interactions", tenant, day.isoformat())}
 
 
+@pytest.mark.parametrize("strategy", ["uniform", "viewed"])
+def test_a_negative_that_another_source_drew_fails(tmp_path, strategy):
+    config = settings_for(tmp_path, negative_strategy=strategy)
+    for day in range(3):
+        views = [event("acme", day, 60 + n, f"u{n % 3}", f"i{n + 2}", "view") for n in range(4)]
+        land(tmp_path, events("acme", day) + views, f"d{day}")
+    view = run_days(config, all_days(3))
+    day = all_days(3)[-1]
+    drawn = view.store.scan(SAMPLES, [(day, "acme")]).collect()["negative_source"]
+    assert strategy in drawn
+    assert _leakage(view, all_days(3)).passed
+    other = {"uniform": "viewed", "viewed": "uniform"}
+    renamed = pl.col("negative_source").replace(other).alias("negative_source")
+    publish_changed(config, day, "acme", renamed)
+    found = _leakage(view_of(config), all_days(3))
+    assert not found.passed
+    rules = {record.data["rule"] for record in found.metadata["leaking"].records}
+    # of `viewed` some users have too few: the rest is drawn evenly
+    assert rules <= {"leakage.negative_met", "leakage.negative_not_viewed"}
+    expected = {"uniform": "leakage.negative_not_viewed", "viewed": "leakage.negative_met"}
+    assert expected[strategy] in rules
+
+
 def test_a_feature_time_of_its_own_day_fails(tmp_path):
     config = three_days(tmp_path)
     run_days(config, all_days(3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
@@ -22,7 +23,8 @@ MAKE = (
 
 
 @pytest.fixture
-def root(tmp_path, use_root):
+def root(tmp_path, use_root, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME")
     use_root(small_root(tmp_path))
     return tmp_path
 
@@ -121,6 +123,44 @@ def test_wrong_words_name_the_culprit_and_the_fix(root):
     ):
         with pytest.raises(error, match=words):
             run(*arguments)
+
+
+@pytest.mark.slow  # it makes the databases of an instance
+def test_dagster_shows_it_as_if_the_asset_had_made_it(root, tmp_path_factory, monkeypatch):
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    first, again = made(), made()
+    with dg.DagsterInstance.get() as instance:
+        found = instance.fetch_materializations(dg.AssetKey("training_dataset"), limit=9).records
+    assert len(found) == 2
+    for record, release in zip(reversed(found), (first, again), strict=True):
+        event = record.asset_materialization
+        assert event.metadata["release"].value == release["release"]
+        assert event.metadata["path"].value == release["uri"]
+        assert event.metadata["new"].value == release["new"]
+        assert event.metadata["dagster/row_count"].value == sum(
+            count for fold in release["content"]["folds"] for rows in fold["rows"].values()
+            for count in rows.values()
+        )  # fmt: skip
+        assert event.tags["dagster/data_version"] == release["release"]
+
+
+def test_a_release_that_dagster_can_not_be_told_of_is_made_all_the_same(root, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(root / "nowhere"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(console.err, "_width", 300)
+        result = CliRunner().invoke(app, ["release", *MAKE, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0
+    release = json.loads(result.stdout)["release"]
+    assert f"release {release}: is made, but not recorded in Dagster" in result.stderr
+    assert "nowhere" in result.stderr
+    (listed,) = json.loads(run("list", "--json"))
+    assert listed["release"] == release
+
+
+def test_without_an_instance_nothing_of_dagster_is_asked(root, monkeypatch):
+    monkeypatch.setattr(dg.DagsterInstance, "get", lambda: pytest.fail("it was opened"))
+    assert made()["new"]
 
 
 def test_help_has_examples():

@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 import uuid
 
 import pytest
 
-BUCKET = "bucket"
+from recsys_pipeline_tests.conformance.s3_servers import BUCKET, environment, served
 
 
 @pytest.fixture(scope="session")
-def s3_bucket():
+def s3_bucket(tmp_path_factory):
     """A bucket on a moto server in its own process, which the `AWS_*` variables point at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    environment = {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",  # moto accepts any
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+    with (
+        served("moto", tmp_path_factory.mktemp("moto")) as url,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in environment(url).items():
             patch.setenv(name, value)
-        try:
-            _wait(url)
-            request = urllib.request.Request(f"{url}/{BUCKET}", method="PUT")
-            urllib.request.urlopen(request).close()
-            yield f"s3://{BUCKET}"
-        finally:
-            server.terminate()
-            server.wait()
-
-
-def _wait(url: str) -> None:
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(f"{url}/moto-api/data.json").close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError(url)
+        yield f"s3://{BUCKET}"
 
 
 @pytest.fixture(params=["local", "s3"])

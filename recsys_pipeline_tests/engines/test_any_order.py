@@ -63,6 +63,8 @@ def test_days_in_any_order_equal_one_range(scratch, seed, order, limit):
     _copy_landing(whole, parts)
     # some days of some tenants are over a low limit: held days are part of the property
     values = {"quarantine_limit": 0.25 if limit else 1.0, "quarantine_min_rows": 3}
+    # what draws on the most that a state holds
+    values |= {"negative_strategy": "mixed", "negative_mix": {"uniform": 1, "viewed": 1}}
     run_days(settings_for(whole, **values), all_days(DAYS))
 
     days = all_days(DAYS)
@@ -80,7 +82,7 @@ def test_events_read_and_samples_drawn_in_parts_give_the_same_files(scratch, mon
     whole, parts = scratch("whole"), scratch("parts")
     _landing(whole, 12)
     _copy_landing(whole, parts)
-    mix = {"uniform": 1, "popularity": 2, "category": 3}
+    mix = {"uniform": 1, "popularity": 2, "category": 3, "viewed": 2}
     values = {"negative_strategy": strategy, "negative_mix": mix}
     run_days(settings_for(whole, **values), all_days(DAYS))
     monkeypatch.setattr(negatives, "_PART", 1)

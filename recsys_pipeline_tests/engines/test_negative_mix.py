@@ -29,7 +29,10 @@ MIX = {"uniform": 0.5, "category": 0.5}
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"viewd": 1}', "'viewd': Input should be 'uniform', 'popularity' or 'category'"),
+        (
+            '{"viewd": 1}',
+            "'viewd': Input should be 'uniform', 'popularity', 'category' or 'viewed'",
+        ),
         ('{"uniform": 0}', "0: Input should be greater than 0"),
         ('{"uniform": 1, "category": -0.5}', "-0.5: Input should be greater than 0"),
         ("{}", "at least 1"),
@@ -64,6 +67,28 @@ def test_mixed_without_a_mix_is_refused_and_either_place_gives_it(tmp_path):
     assert tenant_config(bare, "acme").negative_mix == MIX
     with pytest.raises(TenantError, match="'beta'"):
         tenant_config(bare, "beta")
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        ({"negative_strategy": "viewed"}, True),
+        ({"negative_strategy": "mixed", "negative_mix": MIX | {"viewed": 1.0}}, True),
+        ({"negative_strategy": "mixed", "negative_mix": MIX}, False),
+        ({"negative_strategy": "uniform", "negative_mix": {"viewed": 1.0}}, False),
+    ],
+)
+def test_viewed_negatives_are_refused_where_views_are_positives(tmp_path, values, refused):
+    write_overrides(
+        settings_for(tmp_path), "acme", TenantOverrides(positive_types=("click", "view"))
+    )
+    config = settings_for(tmp_path, **values)
+    assert tenant_config(config, "beta").positive_types == config.positive_types
+    if not refused:
+        assert "view" in tenant_config(config, "acme").positive_types
+        return
+    with pytest.raises(TenantError, match="'acme': draws negatives from 'viewed' and has 'view'"):
+        tenant_config(config, "acme")
 
 
 def _world(root):

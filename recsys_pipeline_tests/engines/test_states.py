@@ -75,7 +75,7 @@ def fresh_hashes(root, tmp_path_factory, config, days):
     for table in ("raw_interactions", "raw_items"):
         if (root / table).exists():
             shutil.copytree(root / table, other / table)
-    run_days(settings_for(other), days)
+    run_days(settings_for(other, negative_strategy=config.negative_strategy), days)
     return file_hashes(other)
 
 
@@ -184,7 +184,9 @@ def test_a_damaged_state_is_passed_over(root, damage, tmp_path_factory):
 
 @pytest.mark.parametrize("chunk_rows", [pytest.param(12, marks=pytest.mark.slow), 50])
 def test_a_state_in_buckets_on_disk_gives_the_same_files(root, chunk_rows, tmp_path_factory):
-    config = config_for(root, chunk_rows=chunk_rows).model_copy(update={"state_bucket_mib": 0})
+    config = config_for(root, chunk_rows=chunk_rows, negative_strategy="viewed").model_copy(
+        update={"state_bucket_mib": 0}
+    )
     run_days(config, all_days(DAYS - 1))
     run_days(config, [day(DAYS - 1)])
     state = kept_state(open_store(str(root)), next_state(root))

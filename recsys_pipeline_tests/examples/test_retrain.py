@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import dagster as dg
 import numpy as np
+import pytest
 
-from recsys_pipeline_tests.releases import DAYS, small_root
+from recsys_pipeline_tests.releases import DAYS, release, small_root
 
 
 def test_a_release_is_trained_on_as_soon_as_it_is_published(tmp_path, use_root):
@@ -46,3 +47,20 @@ def test_a_release_is_trained_on_as_soon_as_it_is_published(tmp_path, use_root):
             assert np.isfinite(model["items"]).all()
         release()  # it is found, not made
         assert tick(first.cursor).run_requests == []
+
+
+@pytest.mark.slow  # it makes the databases of an instance
+def test_a_release_of_the_command_is_trained_on_too(tmp_path, use_root, monkeypatch):
+    root = small_root(tmp_path / "root")
+    use_root(root)
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    from examples.retrain.definitions import defs, retrain_sensor
+    from recsys_pipeline.assets.recording import record_release
+
+    made = release(root)
+    record_release(made)
+    with dg.DagsterInstance.get() as instance:
+        context = dg.build_sensor_context(instance, definitions=defs, sensor_name="retrain_sensor")
+        (request,) = retrain_sensor.evaluate_tick(context).run_requests
+    assert request.tags["release"] == made.manifest.release

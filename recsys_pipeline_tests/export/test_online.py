@@ -109,6 +109,8 @@ def test_of_a_release(tmp_path, strategy):
     assert (of_left >= of_all).all()
     with pytest.raises(ReleaseError, match="'hard' is none"):
         OnlineNegativeSampler.of(opened, strategy="hard")
+    with pytest.raises(ReleaseError, match="'viewed' needs all that users viewed"):
+        OnlineNegativeSampler.of(opened, strategy="viewed")
 
 
 def test_an_erased_item_is_not_drawn(tmp_path):

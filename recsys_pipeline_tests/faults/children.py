@@ -1,4 +1,4 @@
-"""Child processes that land, materialise or compact, and may be killed on the way.
+"""Child processes that land, materialise, compact, release, erase or retain, and may be killed on the way.
 
 They are forked from a server that has imported everything and started nothing: the thread pools of
 Polars, deltalake and librdkafka do not survive a fork.
@@ -26,6 +26,7 @@ from recsys_pipeline_tests.faults.kill_points import Kill, Trap
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from datetime import date
     from multiprocessing.connection import Connection
 
     from recsys_pipeline.kafka.ranges import OffsetRange
@@ -98,7 +99,57 @@ def vacuum(settings: Settings, kind: str) -> None:
         landing_upkeep._clear(landing, version)
 
 
-WORK = {"land": land, "materialise": materialise, "compact": compact, "vacuum": vacuum}
+def release(settings: Settings, changes: dict[str, Any]) -> None:
+    """Make a release of the small landing, as the command does."""
+    from dataclasses import replace
+
+    from recsys_pipeline.engines.release import make_release
+    from recsys_pipeline_tests.landed import view_of
+    from recsys_pipeline_tests.releases import SPEC
+
+    spec = replace(SPEC, **changes)
+    make_release(view_of(settings, [spec.tenant]), spec)
+
+
+def erase(settings: Settings, tenant: str, users: Sequence[str]) -> None:
+    from recsys_pipeline.maintenance.erasure.erase import erase
+
+    erase(settings, tenant, frozenset((user, None) for user in users))
+
+
+def finish_erasures(settings: Settings) -> None:
+    from recsys_pipeline.maintenance.erasure.erase import finish
+
+    finish(settings)
+
+
+def retain(settings: Settings, today: date) -> None:
+    """Delete what is old on a day.
+
+    Raises:
+        RecsysError: Something can't be deleted.
+    """
+    from recsys_pipeline.errors import StorageError
+    from recsys_pipeline.maintenance.retention import Retention
+    from recsys_pipeline.storage.objects import open_store
+    from recsys_pipeline.storage.parquet_store import ParquetStore
+
+    store = ParquetStore(open_store(settings.storage_root))
+    for step in Retention(settings, store, today).apply():
+        if step.state == "refused":
+            raise StorageError(f"{step.layer} of {step.tenant}", step.reason)
+
+
+WORK = {
+    "erase": erase,
+    "finish": finish_erasures,
+    "retain": retain,
+    "land": land,
+    "materialise": materialise,
+    "compact": compact,
+    "vacuum": vacuum,
+    "release": release,
+}
 
 
 class Child:

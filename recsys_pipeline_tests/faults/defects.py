@@ -119,6 +119,47 @@ def forgets_keys() -> None:
     landing.save_answer = lambda *arguments, **_: arguments[2]
 
 
+def manifest_first() -> None:
+    """A release is there before its files are."""
+    from recsys_pipeline.storage.layout import MANIFEST, release_file
+    from recsys_pipeline.storage.releases import Releases
+
+    def publish(releases: Releases, manifest: Any, files: dict[str, Path]) -> Any:
+        tenant, release = manifest.content.tenant, manifest.release
+        releases.objects.write(release_file(tenant, release, MANIFEST), manifest.encode())
+        for name, local in files.items():
+            releases.objects.put_file(local, release_file(tenant, release, name))
+        return manifest, True
+
+    Releases.publish = publish
+
+
+def leaves_temporaries() -> None:
+    """What killed runs have left stays for good."""
+    from recsys_pipeline.storage.local_store import LocalStore
+
+    LocalStore.sweep = lambda *_: 0
+
+
+def leaves_history() -> None:
+    """Files that the landing table no longer names keep what was erased."""
+    from recsys_pipeline.storage.landing_erasure import ErasableLanding
+
+    ErasableLanding._delete_others = lambda *_: (0, 0)
+
+
+def forgets_seals() -> None:
+    """Events go, and nothing is kept in their place."""
+    from recsys_pipeline.engines import sealed
+
+    def unmoved(_objects: Any, _tenant: str, change: Any) -> Any:
+        from recsys_pipeline.storage.horizons import Horizon
+
+        return change(Horizon())
+
+    sealed.move_horizon = unmoved
+
+
 DEFECTS: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -131,5 +172,9 @@ DEFECTS: dict[str, Callable[[], None]] = {
         refuses_everything,
         forgets_uploads,
         forgets_keys,
+        manifest_first,
+        leaves_temporaries,
+        leaves_history,
+        forgets_seals,
     )
 }

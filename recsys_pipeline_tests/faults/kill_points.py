@@ -6,6 +6,7 @@ temporary file half written.
 
 from __future__ import annotations
 
+import errno
 import functools
 import itertools
 import os
@@ -39,6 +40,16 @@ POINTS = {
     ),
     "vacuum": _both("delete"),
 }
+# what a child passes that makes a release; `part` is one of its files, still where it was made
+RELEASE_POINTS = (
+    *_both("fold", "part", "publish", "clear", "put", "write", "rename"),
+    HALF,
+)
+# what a child passes that erases, or deletes what is old
+UPKEEP_POINTS = (
+    *_both("put", "write", "rename", "record", "delete", "file", "commit", "upkeep"),
+    HALF,
+)
 # calls of which a child makes one or two
 RARE = ("create", "mirror", "checkpoint", "merge", "upkeep", "delete")
 
@@ -50,13 +61,15 @@ class Kill:
     Attributes:
         point: The point, or `moment`.
         hit: At which of its hits, from 1; of a moment, after how many milliseconds.
+        full: The disk is full there instead, and from then on.
     """
 
     point: str
     hit: int = 1
+    full: bool = False
 
     def __str__(self) -> str:
-        return f"{self.point}#{self.hit}"
+        return f"{self.point}#{self.hit}" + (" (disk full)" if self.full else "")
 
 
 class Trap:
@@ -69,12 +82,14 @@ class Trap:
 
     def __init__(self, kill: Kill, spring: Callable[[], None] | None = None) -> None:
         self._kill = kill
-        self._spring = spring or die
+        self._spring = spring or (fill_disk if kill.full else die)
         self._count = itertools.count(1)  # files are written by several threads
 
     def hit(self, point: str) -> None:
-        if point == self._kill.point and next(self._count) == self._kill.hit:
-            self._spring()
+        if point == self._kill.point:
+            count = next(self._count)
+            if count == self._kill.hit or (self._kill.full and count > self._kill.hit):
+                self._spring()
 
     def install(self) -> None:
         """Wrap everything that has points."""
@@ -85,6 +100,16 @@ class Trap:
             return
         self._wrap_kafka()
         self._wrap_storage()
+        self._wrap_release()
+
+    def _wrap_release(self) -> None:
+        from recsys_pipeline.engines.release_fold import Files, FoldMaker
+        from recsys_pipeline.storage.releases import Releases
+
+        self._around(FoldMaker, "make", "fold")
+        self._around(Files, "add", "part")
+        self._around(Releases, "publish", "publish")
+        self._around(Releases, "_sweep", "clear")
 
     def _wrap_kafka(self) -> None:
         import confluent_kafka
@@ -155,6 +180,11 @@ class Trap:
             return result
 
         setattr(owner, name, wrapped)
+
+
+def fill_disk() -> None:
+    """Fail as every write does on a disk that is full."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def die() -> None:

@@ -11,10 +11,13 @@ import polars._utils.parquet
 import pyarrow.pandas_compat
 
 from recsys_pipeline.engines import pending
+from recsys_pipeline.engines import release as release_engine
 from recsys_pipeline.ingestion import kafka_landing
 from recsys_pipeline.kafka import group
+from recsys_pipeline.maintenance import retention
+from recsys_pipeline.maintenance.erasure import erase
 from recsys_pipeline.storage import local_store, s3_store
-from recsys_pipeline_tests import landed
+from recsys_pipeline_tests import landed, releases
 from recsys_pipeline_tests.faults import children, defects, kill_points
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "confluent_kafka",
     "defects",
     "deltalake",
+    "erase",
     "group",
     "kafka_landing",
     "kill_points",
@@ -30,5 +34,8 @@ __all__ = [
     "pending",
     "polars",
     "pyarrow",
+    "release_engine",
+    "releases",
+    "retention",
     "s3_store",
 ]

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from recsys_pipeline_tests.faults.api_suite import ApiSuite
 from recsys_pipeline_tests.faults.landing_suite import LandingSuite
+from recsys_pipeline_tests.faults.release_suite import ReleaseSuite
+from recsys_pipeline_tests.faults.s3_suite import S3Suite
+from recsys_pipeline_tests.faults.upkeep_suite import UpkeepSuite
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,4 +47,6 @@ class Suite(Protocol):
         ...
 
 
-SUITES: dict[str, type[Suite]] = {suite.name: suite for suite in (LandingSuite, ApiSuite)}
+SUITES: dict[str, type[Suite]] = {
+    suite.name: suite for suite in (LandingSuite, ApiSuite, ReleaseSuite, UpkeepSuite, S3Suite)
+}

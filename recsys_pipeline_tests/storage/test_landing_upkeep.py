@@ -158,7 +158,9 @@ def test_what_is_due_follows_from_the_versions(version, latest, step, number):
 def test_work_is_due_to_the_writer_that_reaches_a_number(tmp_path, monkeypatch):
     done = []
     monkeypatch.setattr(landing_upkeep, "_compact", lambda landing: done.append("compact"))
-    monkeypatch.setattr(landing_upkeep, "_clear", lambda landing, v: done.append(f"clear {v}"))
+    monkeypatch.setattr(
+        landing_upkeep, "_clear", lambda landing, v, turn: done.append(f"clear {v} {turn}")
+    )
     monkeypatch.setattr(
         landing_upkeep, "checkpoint", lambda *arguments: done.append(f"checkpoint {arguments[-1]}")
     )
@@ -166,8 +168,8 @@ def test_work_is_due_to_the_writer_that_reaches_a_number(tmp_path, monkeypatch):
     monkeypatch.setattr(landing_upkeep, "ROUND", 10)
     stream(Landing(str(tmp_path), "interactions"), 0, 3 * 21)
     assert done == [
-        "checkpoint 5", "compact", "checkpoint 10", "clear 10", "checkpoint 15", "compact",
-        "checkpoint 20", "clear 20",
+        "checkpoint 5", "compact", "checkpoint 10", "clear 10 1", "checkpoint 15", "compact",
+        "checkpoint 20", "clear 20 2",
     ]  # fmt: skip
 
 

@@ -75,16 +75,25 @@ def day_versions(max_size=15):
 
 
 PLAIN = ("uniform", "popularity")
-SOURCES = (*PLAIN, "category")
+SOURCES = (*PLAIN, "category", "viewed")
 
 
 def _mix(config):
-    """Give a `mixed` strategy weights, and no other."""
+    """Give a `mixed` strategy weights, and no other; with `viewed`, no view is a positive."""
     weights = st.sampled_from([0.1, 1.0, 3.0, 1e-9])
     mixes = st.dictionaries(st.sampled_from(SOURCES), weights, min_size=1)
+    if config.strategy == "viewed":
+        return st.just(_no_view(config))
     if config.strategy != "mixed":
         return st.just(config)
-    return mixes.map(lambda mix: replace(config, mix=tuple(sorted(mix.items()))))
+    mixed = mixes.map(lambda mix: replace(config, mix=tuple(sorted(mix.items()))))
+    return mixed.map(lambda one: _no_view(one) if "viewed" in dict(one.mix) else one)
+
+
+def _no_view(config):
+    """Leave views out of the positives, as the settings demand where `viewed` is drawn from."""
+    types = tuple(word for word in config.positive_types if word != "view")
+    return replace(config, positive_types=types or ("purchase",))
 
 
 def configs(strategies=PLAIN):

@@ -108,6 +108,27 @@ def test_the_state_survives_its_arrays(events, last_days):
     )
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    world.events(max_size=60),
+    st.sets(st.sampled_from(world.DAYS)),
+    st.sampled_from([0, 1500, BUCKET_BYTES]),
+)
+def test_the_state_says_of_each_item_met_if_it_was_engaged_with(events, last_days, limit):
+    *_, state = passes(own(events), last_days, limit)
+    expected = {}
+    for one in events:
+        pair = one["user_id"], one["item_id"]
+        expected[pair] = expected.get(pair, False) or one["interaction_type"] != "view"
+    items, found = state.items.ids.to_pylist(), []
+    for bucket in state.buckets:
+        for user, name in enumerate(bucket.entities.ids.to_pylist()):
+            own_met = bucket.met[bucket.met_offsets[user] : bucket.met_offsets[user + 1]].tolist()
+            assert own_met == sorted(own_met)
+            found += [((name, items[number >> 1]), bool(number & 1)) for number in own_met]
+    assert sorted(found) == sorted(expected.items())
+
+
 def test_buckets_are_divided_until_they_are_small_enough(many_events):
     *_, whole = passes(many_events, [])
     *_, state = passes(many_events, sorted(set(many_events["date"]))[::3], 20_000)

@@ -1,8 +1,9 @@
-"""Strategies whose draws choose among sources: `category` and `mixed`."""
+"""Strategies whose draws choose among sources: `category`, `viewed` and `mixed`."""
 
 from __future__ import annotations
 
 from collections import Counter
+from hashlib import blake2b
 
 import numpy as np
 import polars as pl
@@ -17,10 +18,11 @@ from recsys_pipeline_tests import oracles
 from recsys_pipeline_tests.transforms import strategies as world
 from recsys_pipeline_tests.transforms.test_negatives import config_of, drawn, event
 
-CHOOSING = ("category", "mixed")
+CHOOSING = ("category", "viewed", "mixed")
 MIX = (("category", 0.2), ("popularity", 0.3), ("uniform", 0.5))
+WITH_VIEWED = (*MIX, ("viewed", 0.25))
 # chi-square, p = 0.001, by degrees of freedom
-BOUND = {2: 13.82, 4: 18.47}
+BOUND = {1: 10.83, 2: 13.82, 4: 18.47, 6: 22.46}
 
 
 def listed(item, category="Audio", day=0, *, available=True):
@@ -90,15 +92,37 @@ def test_a_wider_catalogue_equals_the_oracle(strategy, rounds, monkeypatch):
         )
     ]
     versions = [listed(f"i{n}", f"c{n % 7}") for n in range(80) if n % 9]
-    mix = MIX if strategy == "mixed" else ()
+    mix = WITH_VIEWED if strategy == "mixed" else ()
     config = {"acme": config_of(ratio=3, strategy=strategy, mix=mix, level="event")}
     computed = drawn(events, versions, config)
-    assert computed.rows["negative_source"].n_unique() == (3 if strategy == "mixed" else 2)
+    assert computed.rows["negative_source"].n_unique() == (4 if strategy == "mixed" else 2)
     assert_equals_the_oracle(computed, events, versions, config)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "digest"),
+    [
+        ("uniform", "79453a412b93c2cc"),
+        ("popularity", "1359411f7abfecfe"),
+        ("category", "e0e62939f39cf897"),
+        ("mixed", "d7da4d02cc7760a7"),
+    ],
+)
+def test_published_rows_are_made_again(strategy, digest):
+    """Whatever changes these, makes what is published differ from what a run would make of it."""
+    events = [
+        event(f"u{n % 7}", f"i{n * n % 31}", n % 4, ("view", "click", "purchase")[n % 3])
+        for n in range(200)
+    ]
+    versions = [listed(f"i{n}", f"c{n % 5}") for n in range(40) if n % 9]
+    mix = MIX if strategy == "mixed" else ()
+    config = {"acme": config_of(ratio=3, strategy=strategy, mix=mix)}
+    rows = drawn(events, versions, config, cuts=world.DAYS[:2]).rows
+    assert blake2b(rows.write_csv().encode(), digest_size=8).hexdigest() == digest
+
+
 def _one_draw(n_users, catalogue, **changes):
-    """Every user has seen `b` and `g` and clicks `x` on the last day; items differ in counts."""
+    """Every user has viewed `b` and `g` and clicks `x` on the last day; items differ in counts."""
     counts = {"a": 1, "b": 3, "c": 7, "d": 15, "e": 31, "f": 1, "g": 2, "x": 63}
     history = [event(f"h{n}", i, 0, "view") for i, count in counts.items() for n in range(count)]
     clicks = [event(f"u{n}", "x", 1) for n in range(n_users)]
@@ -110,20 +134,21 @@ def _one_draw(n_users, catalogue, **changes):
 
 ALIKE = [listed(item) for item in "xacgf"] + [listed(item, "Gaming") for item in "bde"]
 OPEN = "acdef"
-POPULAR = {"a": 2, "c": 8, "d": 16, "e": 32, "f": 2}  # of 131 before exclusion, 60 after
-EVENLY = dict.fromkeys(OPEN, 1 / 5)
-OF_CATEGORY = {"a": 1 / 3, "c": 1 / 3, "f": 1 / 3}
+POPULAR = {"a": 2, "c": 8, "d": 16, "e": 32, "f": 2, "b": 4, "g": 3}  # of 131; of OPEN 60
+OF_CATEGORY = {"a": 1 / 3, "c": 1 / 3, "f": 1 / 3}  # with `g` and `x` before exclusion
 
 
 def _stated(shares):
     """Return both probabilities of each item by hand."""
-    uniform, popular, alike = shares
+    uniform, popular, alike, viewed = shares
     after = {
         i: uniform / 5 + popular * POPULAR[i] / 60 + alike * OF_CATEGORY.get(i, 0) for i in OPEN
     }
-    before = {
-        i: uniform / 8 + popular * POPULAR[i] / 131 + alike * (0.2 if i in OF_CATEGORY else 0)
-        for i in OPEN
+    after |= dict.fromkeys("bg", viewed / 2)
+    before = {i: uniform / 8 + popular * POPULAR[i] / 131 + alike * (i in "acfg") / 5 for i in OPEN}
+    before |= {
+        i: uniform / 8 + popular * POPULAR[i] / 131 + alike * (i in "acfg") / 5 + viewed / 2
+        for i in "bg"
     }
     return before, {item: chance for item, chance in after.items() if chance}
 
@@ -132,13 +157,15 @@ def _stated(shares):
 @pytest.mark.parametrize(
     ("changes", "catalogue", "shares"),
     [
-        ({"strategy": "category"}, ALIKE, (0, 0, 1)),
-        ({"strategy": "category"}, [], (1, 0, 0)),
-        ({"strategy": "mixed", "mix": MIX}, ALIKE, (0.5, 0.3, 0.2)),
-        ({"strategy": "mixed", "mix": MIX}, [], (0.625, 0.375, 0)),
+        ({"strategy": "category"}, ALIKE, (0, 0, 1, 0)),
+        ({"strategy": "category"}, [], (1, 0, 0, 0)),
+        ({"strategy": "viewed"}, ALIKE, (0, 0, 0, 1)),
+        ({"strategy": "mixed", "mix": MIX}, ALIKE, (0.5, 0.3, 0.2, 0)),
+        ({"strategy": "mixed", "mix": MIX}, [], (0.625, 0.375, 0, 0)),
+        ({"strategy": "mixed", "mix": WITH_VIEWED}, ALIKE, (0.4, 0.24, 0.16, 0.2)),
         # all of the positive's category has been met
-        ({"strategy": "mixed", "mix": MIX}, [listed("x"), listed("b")], (0.625, 0.375, 0)),
-        ({"strategy": "mixed", "mix": (("popularity", 7.0),)}, ALIKE, (0, 1, 0)),
+        ({"strategy": "mixed", "mix": MIX}, [listed("x"), listed("b")], (0.625, 0.375, 0, 0)),
+        ({"strategy": "mixed", "mix": (("popularity", 7.0),)}, ALIKE, (0, 1, 0, 0)),
     ],
 )
 def test_draws_follow_the_stated_conditional_distribution(changes, catalogue, shares, users):
@@ -191,6 +218,60 @@ def test_a_category_used_up_falls_back_to_uniform_and_says_so():
     assert rows["conditional_probability"].to_list() == [1 / 2] * 2 + [1 / 5] * 3
 
 
+def viewing(user, *items, day=0):
+    return [event(user, item, day, "view") for item in items]
+
+
+def test_what_was_viewed_used_up_falls_back_to_uniform_and_says_so():
+    events = [event("u1", "x"), *viewing("u1", "a", "b"), *viewing("h", "c", "d")]
+    computed = drawn(events, [], {"acme": config_of(strategy="viewed", ratio=9)})
+    rows = computed.rows
+    assert rows["negative_source"].to_list() == ["viewed"] * 2 + ["uniform"] * 2
+    assert sorted(rows["item_id"][:2]) == ["a", "b"]
+    assert rows["sampling_probability"].to_list() == [1 / 2] * 2 + [1 / 5] * 2
+    assert rows["conditional_probability"].to_list() == [1 / 2] * 4
+    assert computed.shortfall["shortfall"].to_list() == [5]
+
+
+def test_what_was_viewed_is_drawn_where_nothing_else_is_left():
+    events = [event("u1", "x"), *viewing("u1", "a", "b"), *viewing("h", "c")]
+    mix = (("uniform", 1.0), ("viewed", 1e-12))
+    computed = drawn(events, [], {"acme": config_of(strategy="mixed", mix=mix, ratio=4)})
+    rows = computed.rows
+    assert rows["negative_source"].to_list() == ["uniform", "viewed", "viewed"]
+    for column, first in (("sampling_probability", 1 / 4), ("conditional_probability", 1)):
+        assert rows[column].to_list() == pytest.approx([first, 1 / 2, 1 / 2])
+    assert computed.shortfall["shortfall"].to_list() == [1]
+
+
+def test_without_a_view_the_weight_of_viewed_is_the_others_or_uniforms():
+    events = [event("u1", "x"), event("u1", "a"), *viewing("h", "b", "c")]
+    rows = drawn(events, [], {"acme": config_of(strategy="viewed", ratio=1)}).rows
+    assert rows["negative_source"].unique().to_list() == ["uniform"]
+    mix = (("popularity", 1.0), ("viewed", 1e6))
+    rows = drawn(events, [], {"acme": config_of(strategy="mixed", mix=mix, ratio=1)}).rows
+    assert rows["negative_source"].unique().to_list() == ["popularity"]
+    assert rows["conditional_probability"].to_list() == [1 / 2] * 2
+
+
+@pytest.mark.parametrize("cuts", [(), world.DAYS[:4]])
+@pytest.mark.parametrize("more", ["click", "like", "add_to_cart", "purchase"])
+def test_an_item_is_only_viewed_until_the_day_of_another_event(more, cuts):
+    """Whether or not that event is a positive, at whatever time of the day it was."""
+    events = [event("u1", "x", day, "purchase") for day in range(4)]
+    events += [*viewing("u1", "a"), *viewing("u1", "a", day=3), *viewing("h", "c")]
+    events.append(event("u1", "a", 2, more))
+    chosen = config_of(strategy="viewed", ratio=1, positive_types=("purchase",))
+    rows = drawn(events, [], {"acme": chosen}, cuts=cuts).rows
+    found = [(row["date"], row["item_id"], row["negative_source"]) for row in rows.to_dicts()]
+    assert sorted(set(found)) == [
+        (world.DAYS[0], "a", "viewed"),
+        (world.DAYS[1], "a", "viewed"),
+        (world.DAYS[2], "c", "uniform"),
+        (world.DAYS[3], "c", "uniform"),
+    ]
+
+
 def test_the_category_is_the_one_at_the_end_of_the_day():
     events = [event("u1", "x", day) for day in range(3)]
     events += [event("h", item, 0, "view") for item in "ab"]
@@ -210,6 +291,7 @@ def test_weights_are_whole_exact_and_never_zero():
     def shares(*mix):
         return source_shares(config_of(strategy="mixed", mix=mix)).tolist()
 
-    assert shares(("uniform", 1.0), ("popularity", 3.0)) == [2**38, 3 * 2**38, 0]
-    assert shares(("uniform", 1e-30), ("category", 1.0)) == [1, 0, 2**40]
-    assert source_shares(config_of(strategy="category")).tolist() == [0, 0, 2**40]
+    assert shares(("uniform", 1.0), ("popularity", 3.0)) == [2**38, 3 * 2**38, 0, 0]
+    assert shares(("uniform", 1e-30), ("category", 1.0)) == [1, 0, 2**40, 0]
+    assert source_shares(config_of(strategy="category")).tolist() == [0, 0, 2**40, 0]
+    assert source_shares(config_of(strategy="viewed")).tolist() == [0, 0, 0, 2**40]

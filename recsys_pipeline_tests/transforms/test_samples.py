@@ -25,6 +25,7 @@ from recsys_pipeline.transforms.sampling_config import SamplingConfig
 from recsys_pipeline_tests import oracles
 from recsys_pipeline_tests.transforms import by_tenant
 from recsys_pipeline_tests.transforms import strategies as world
+from recsys_pipeline_tests.transforms.test_negatives import event
 
 
 @dataclass
@@ -157,7 +158,7 @@ def test_an_unknown_feature_column_is_named():
 
 
 @settings(max_examples=30, deadline=None)
-@given(world.events(), world.day_versions(), world.configs())
+@given(world.events(), world.day_versions(), world.configs((*world.SOURCES, "mixed")))
 def test_honest_samples_have_no_leak(events, versions, config):
     rows = samples_of(events, versions, config).rows
     assert find_leaks(rows, world.interaction_frame(events), 1000, 1).is_empty()
@@ -211,6 +212,33 @@ def test_each_kind_of_leak_is_found_without_ids(column, change, rule):
     assert hits.height > 0
     assert hits["date"].unique().to_list() == [world.DAYS[-1]]
     assert found.columns == ["rule", "column", "tenant", "date"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "source", "rule"),
+    [
+        ({0: "view", 2: "view"}, "viewed", None),
+        ({0: "view", 3: "click"}, "viewed", None),  # engaged with after the sample's day
+        ({0: "view", 2: "click"}, "viewed", "leakage.negative_not_viewed"),
+        ({0: "purchase", 2: "view"}, "viewed", "leakage.negative_not_viewed"),
+        ({3: "view"}, "viewed", "leakage.negative_not_viewed"),
+        ({}, "viewed", "leakage.negative_not_viewed"),
+        ({3: "view"}, "uniform", None),
+        ({2: "view"}, "uniform", "leakage.negative_met"),
+        ({2: "view"}, None, "leakage.negative_met"),
+        ({2: "click"}, "category", "leakage.negative_met"),
+    ],
+)
+def test_a_negative_is_new_to_its_user_or_viewed_and_says_so(kinds, source, rule):
+    """The user's events with the item are of the days and kinds given; the sample is of day 2."""
+    always = [event("u1", "x", 2), event("h", "b", 2, "view")]
+    events = always + [event("u1", "b", day, kind) for day, kind in kinds.items()]
+    sample = samples_of(always, [], {"acme": _config(1)}).rows.select(SAMPLE_KEYS)
+    negative = pl.when(pl.col("label") == 0)
+    rows = sample.with_columns(negative_source=negative.then(pl.lit(source, pl.String)))
+    assert rows["item_id"].to_list() == ["x", "b"]
+    found = find_leaks(rows, world.interaction_frame(events), 1000, 1)
+    assert found["rule"].to_list() == ([rule] if rule else [])
 
 
 def test_the_leak_sample_is_bounded_and_the_same_for_any_row_order():

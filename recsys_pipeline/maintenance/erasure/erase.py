@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from recsys_pipeline.engines.sealed import seal_without
 from recsys_pipeline.engines.state_files import kept_state
 from recsys_pipeline.errors import SettingsError
 from recsys_pipeline.maintenance.erasure.metadata import erase_metadata
@@ -151,6 +152,7 @@ def _layers(settings: Settings, objects: ObjectStore, subjects: Subjects) -> Ite
         theirs = computed if is_computed else subjects
         yield erase_published(store, table, theirs, tenants, pin)
     yield _states(objects, computed)
+    yield _sealed(objects, computed)
     yield erase_releases(objects, computed)
     objects.sweep(STAGED)
     if subjects.plain:
@@ -169,6 +171,12 @@ def _states(objects: ObjectStore, subjects: Subjects) -> Layer:
             objects.delete(path)
             deleted += 1
     return Layer(name="kept states", looked_at=len(found), changed=deleted)
+
+
+def _sealed(objects: ObjectStore, subjects: Subjects) -> Layer:
+    """Take them out of the state that retention has left of old events."""
+    users = seal_without(objects, subjects.tenant, subjects.ids)
+    return Layer(name="sealed state", changed=min(users, 1), rows=users)
 
 
 def _now() -> str:

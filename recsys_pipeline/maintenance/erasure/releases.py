@@ -14,7 +14,7 @@ import polars as pl
 
 from recsys_pipeline.engines.workspace import Workspace
 from recsys_pipeline.maintenance.erasure.receipt import Layer, content_of
-from recsys_pipeline.storage.layout import MANIFEST, release_file, replaced_file
+from recsys_pipeline.storage.layout import release_file, replaced_file
 from recsys_pipeline.storage.manifest import (
     Content,
     FoldRows,
@@ -57,7 +57,7 @@ def erase_releases(objects: ObjectStore, subjects: Subjects) -> Layer:
             note = {"by": new.release, "at": new.made.at}
             path = replaced_file(subjects.tenant, old.release)
             objects.write(path, json.dumps(note).encode())
-            _delete(objects, old)
+            releases.delete(old)
             rows += rewriting.rows
             made.append((new.release, content_of((f.path, f.blake2b) for f in new.content.files)))
     return Layer(
@@ -170,11 +170,3 @@ def _counted(fold: FoldRows, lost: dict[str, pl.DataFrame]) -> FoldRows:
         for name in cold.get(split, {}):
             cold[split][name] -= int(gone[name].sum())
     return fold.model_copy(update={"rows": rows, "cold": cold})
-
-
-def _delete(objects: ObjectStore, old: Manifest) -> None:
-    """Delete a release, its manifest first: what a killed process leaves is none any more."""
-    tenant = old.content.tenant
-    objects.delete(release_file(tenant, old.release, MANIFEST))
-    for path in objects.list(release_file(tenant, old.release, "")):
-        objects.delete(path)
