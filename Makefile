@@ -58,6 +58,7 @@ check: ## everything that CI runs
 docs: setup ## write the generated pages of docs/ and .env.example
 	@$(BIN)/python -m recsys_pipeline.maintenance.settings_docs
 	@$(BIN)/python -m recsys_pipeline.schemas.docs
+	@$(BIN)/python -m recsys_pipeline.observability.docs
 
 lock: setup ## resolve pyproject.toml into the lock files, newest versions that fit
 	@scripts/lock.sh --upgrade

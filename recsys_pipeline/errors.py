@@ -16,6 +16,9 @@ class RecsysError(Exception):
         fix: What the reader can do about it.
     """
 
+    # its problem is in the words of a library, which may quote a row: not for logs
+    quotes_others = False
+
     def __init__(self, culprit: str, problem: str, fix: str = "") -> None:
         self.culprit = culprit
         self.problem = problem

@@ -17,6 +17,7 @@ from recsys_pipeline.engines.notices import send_notices
 from recsys_pipeline.engines.publication import DayContent, publish
 from recsys_pipeline.engines.view import View
 from recsys_pipeline.errors import KafkaError, StaleInputError, StorageError
+from recsys_pipeline.logs import log_context
 from recsys_pipeline.partitions import days_of
 from recsys_pipeline.resources.pipeline import Pipeline
 from recsys_pipeline.schemas.rules import frame_schema
@@ -52,7 +53,11 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             _by_day(view, asset, days, obj) if isinstance(obj, pl.DataFrame | pl.LazyFrame) else obj
         )
         try:
-            records = publish(view, asset, contents)
+            # what a step yields is computed here
+            with log_context(
+                run_id=context.run_id, job=context.job_name, step=step.step.key, asset=asset
+            ):
+                records = publish(view, asset, contents)
         except StaleInputError as error:
             # the landing moved on under this run: pin it anew and start over
             raise dg.RetryRequested(max_retries=MAX_STALE_RETRIES) from error
@@ -138,6 +143,7 @@ def partition_metadata(
         "dagster/partition_row_count": rows,
         "bytes": sum(record.bytes for record in records.values()),
         "tenants": len(records),
+        "seconds": round(sum(record.seconds for record in records.values()), 3),
         "landing_versions": f"interactions {view.pin.interactions}, items {view.pin.items}",
     }
     if records:

@@ -8,6 +8,7 @@ import dagster as dg
 from recsys_pipeline.ingestion.kafka_landing import RangeLanded, kind_of, land_ranges
 from recsys_pipeline.kafka.group import mirror_offsets
 from recsys_pipeline.kafka.ranges import OffsetRange
+from recsys_pipeline.logs import log_context
 from recsys_pipeline.partitions import daily
 from recsys_pipeline.settings import get_settings
 from recsys_pipeline.storage.landing import TABLES, Kind, Landing
@@ -41,13 +42,14 @@ def land_offsets(context: dg.OpExecutionContext, config: LandingConfig) -> None:
     kind = kind_of(settings, config.topic)
     landed: dict[int, RangeLanded] = {}
     try:
-        land_ranges(
-            settings,
-            config.topic,
-            config.topic_id,
-            ranges,
-            progress=lambda one: landed.update({one.partition: one}),
-        )
+        with log_context(run_id=context.run.run_id, job=context.run.job_name, topic=config.topic):
+            land_ranges(
+                settings,
+                config.topic,
+                config.topic_id,
+                ranges,
+                progress=lambda one: landed.update({one.partition: one}),
+            )
     finally:
         # what is committed has landed, whatever came after it
         for one in landed.values():

@@ -28,6 +28,8 @@ Report = Callable[[str, int], None]
 class RunFailedError(RecsysError):
     """A Dagster run of the pipeline failed."""
 
+    quotes_others = True
+
 
 @dataclass(frozen=True)
 class FinishedRun:

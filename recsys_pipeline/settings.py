@@ -284,6 +284,50 @@ class Settings(BaseSettings):
         "or together with its day.",
     )
 
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="`json`: each process writes its log to standard error as one JSON object a line. "
+        "`recsys serve` always does.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] | None = Field(
+        None, description="Least level that is logged; unset means `info` as JSON, else `warning`."
+    )
+    exporter_host: str = Field(
+        "127.0.0.1", description="Address on which `recsys exporter` listens."
+    )
+    exporter_port: int = Field(9108, ge=0, lt=65_536, description="Port of `recsys exporter`.")
+    exporter_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds between two looks of `recsys exporter` at the store; longer where a look "
+        "takes more than a quarter of it.",
+    )
+    ui_url: str | None = Field(
+        None, description="Address of the Dagster UI, for links to runs in alerts."
+    )
+    alert_webhook_url: str | None = Field(
+        None, description="Address that is called (POST) of failed runs and held days."
+    )
+    alert_webhook_secret: SecretStr | None = Field(
+        None, description="Secret that signs the calls (HMAC-SHA256, standardwebhooks.com)."
+    )
+    alert_email_to: tuple[str, ...] = Field(
+        (), description="Addresses that get an e-mail of the same (JSON list); needs `smtp_host`."
+    )
+    alert_repeat_hours: float = Field(
+        6.0,
+        gt=0,
+        description="Hours for which the same trouble (kind, asset, tenant) is told once only.",
+    )
+    smtp_host: str | None = Field(None, description="Server that takes the e-mails of alerts.")
+    smtp_port: int = Field(587, gt=0, lt=65_536, description="Port of that server.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the connection to that server is encrypted."
+    )
+    smtp_user: str | None = Field(None, description="Name to log in with; unset means no log-in.")
+    smtp_password: SecretStr | None = Field(None, description="Password of that name.")
+    smtp_from: str = Field("recsys@localhost", description="Sender of the e-mails.")
+
     @field_validator("positive_types")
     @classmethod
     def _known_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:

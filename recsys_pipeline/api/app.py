@@ -20,6 +20,7 @@ from recsys_pipeline.api.problems import answer_problems
 from recsys_pipeline.api.spool import sweep_spools
 from recsys_pipeline.api.tokens import check_token_settings
 from recsys_pipeline.kafka.config import client_config
+from recsys_pipeline.logs import configure_logs
 from recsys_pipeline.metadata.database import open_database
 from recsys_pipeline.metadata.uploads import forget_old
 from recsys_pipeline.settings import Settings, get_settings
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url="/docs",
         redoc_url="/redoc",
     )
+    configure_logs(settings)
     log_json()
     sweep_spools(_ABANDONED_SECONDS)
     forget_old(database, settings.idempotency_days)

@@ -52,7 +52,8 @@ def caller_with(scope: Scope) -> Callable[..., Caller]:
         if context.settings.api_auth == "none":
             if not x_tenant:
                 raise ApiError(401, "no_tenant", "no tenant is named", "Send the header X-Tenant")
-            return Caller(free_name(x_tenant), "anonymous")
+            request.state.tenant = free_name(x_tenant)
+            return Caller(request.state.tenant, "anonymous")
         presented = bearer.credentials if bearer else header
         if not presented:
             raise ApiError(
@@ -74,6 +75,7 @@ def caller_with(scope: Scope) -> Callable[..., Caller]:
                 f"the credential has not the scope {scope!r}",
                 "Get one that has it",
             )
+        request.state.tenant = caller.tenant  # for the log
         _check_rate(context, caller.tenant)
         return caller
 

@@ -9,6 +9,7 @@ from prometheus_client import Counter, Histogram
 if TYPE_CHECKING:
     from recsys_pipeline.api.reports import Report
 
+REQUESTS = Counter("recsys_api_requests", "Requests by the status of their answer.", ["status"])
 UPLOADS = Counter("recsys_uploads", "Uploads by how they ended.", ["tenant", "kind", "outcome"])
 ROWS = Counter(
     "recsys_upload_rows", "Rows by outcome and first reason.", ["tenant", "kind", "outcome", "reason"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
+from recsys_pipeline.api.measures import REQUESTS
 from recsys_pipeline.api.problems import ApiError
 
 if TYPE_CHECKING:
@@ -135,10 +136,12 @@ class Around:
                 failed = ApiError(500, "internal", f"the service failed on request {request_id}")
                 await failed.response()(scope, receive, with_headers)
         finally:
+            REQUESTS.labels(str(status)).inc()
             logger.info(
                 "answered",
                 extra={
                     "request_id": request_id,
+                    "tenant": scope["state"].get("tenant"),
                     "client": client[0] if (client := scope.get("client")) else None,
                     "method": scope["method"],
                     "path": scope["path"],

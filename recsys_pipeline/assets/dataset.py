@@ -12,6 +12,7 @@ from recsys_pipeline.engines.release_spec import SHARD_ROWS, ReleaseSpec
 from recsys_pipeline.engines.view import View
 from recsys_pipeline.errors import SettingsError, StaleInputError
 from recsys_pipeline.io_manager import MAX_STALE_RETRIES
+from recsys_pipeline.logs import log_context
 from recsys_pipeline.partitions import RANGE_START
 from recsys_pipeline.resources.pipeline import Pipeline
 from recsys_pipeline.tenants import tenant_config
@@ -112,7 +113,8 @@ def training_dataset(
     spec = config.spec(seen)
     view = View(seen.settings, seen.store, seen.pin, [spec.tenant])
     try:
-        made = make_release(view, spec)
+        with log_context(run_id=context.run.run_id, asset=RELEASE, tenant=spec.tenant):
+            made = make_release(view, spec)
     except StaleInputError as error:
         raise dg.RetryRequested(max_retries=MAX_STALE_RETRIES) from error
     for words in made.untold:

@@ -20,6 +20,7 @@ READERS = 8  # footers read at once: a GET from S3 is mostly waiting
 Fact = TypeVar("Fact")
 
 Judge = Callable[[View, Sequence[date]], dg.AssetCheckResult]
+Tell = Callable[[View, str], None]
 
 
 def daily_check(
@@ -29,8 +30,9 @@ def daily_check(
     judge: Judge,
     *,
     blocking: bool = False,
+    tell: Tell | None = None,
 ) -> dg.AssetChecksDefinition:
-    """Make an asset check that judges the days of its run.
+    """Make an asset check that judges the days of its run, and tells others with the run's id.
 
     The check itself has no partitions and takes the days from the run's tags. A range run plans
     an evaluation for each partition of a partitioned check and gets a single one for all of them:
@@ -47,6 +49,8 @@ def daily_check(
         view = pipeline.view(context.instance, context.run.run_id)
         days = _days(context.run.tags)
         result = judge(view, days)
+        if tell is not None:
+            tell(view, context.run.run_id)
         span = {"first_day": days[0].isoformat(), "last_day": days[-1].isoformat()}
         return result.with_metadata({**result.metadata, **span})
 

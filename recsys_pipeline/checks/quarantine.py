@@ -10,6 +10,7 @@ import dagster as dg
 
 from recsys_pipeline.checks.common import daily_check, file_rows, partitions, table
 from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
+from recsys_pipeline.observability.held import tell_held
 from recsys_pipeline.storage.records import Partition
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def _checks(kind: Kind) -> list[dg.AssetChecksDefinition]:
             "Names each tenant's day that is held because too many of its rows were rejected, "
             "whichever days the run is for.",
             lambda view, _: _limit(kind, view),
+            tell=lambda view, run: tell_held(view, kind, run),
         ),
     ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from contextlib import suppress
 
 import typer
 from rich.console import Console
@@ -11,9 +13,11 @@ from typer import Context
 from typer.core import TyperGroup
 
 from recsys_pipeline.cli import (
+    alerts,
     batches,
     doctor,
     erase,
+    exporter,
     generate,
     ingest,
     kafka,
@@ -27,12 +31,17 @@ from recsys_pipeline.cli import (
     status,
 )
 from recsys_pipeline.errors import RecsysError
+from recsys_pipeline.logs import logs_json
+
+logger = logging.getLogger(__name__)
 
 # as they are used, one after the other; typer alone would list groups after commands
 ORDER = (
     *("generate", "ingest", "produce", "kafka", "run", "status", "release"),
-    *("batches", "quarantine", "retention", "erase", "serve", "keys", "doctor"),
+    *("batches", "quarantine", "retention", "erase", "serve", "keys"),
+    *("exporter", "alerts", "doctor"),
 )
+HELP = "Events in, training samples out: generate, ingest, run the pipeline, make releases."
 
 
 class _InOrder(TyperGroup):
@@ -44,11 +53,23 @@ class _InOrder(TyperGroup):
 app = typer.Typer(
     cls=_InOrder,
     name="recsys",
-    help="Events in, training samples out: generate, ingest, run the pipeline, make releases.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+@app.callback(help=HELP)
+def log() -> None:
+    """Let the command log as the settings say; where they can't be read, it will say so itself."""
+    from recsys_pipeline.errors import SettingsError
+    from recsys_pipeline.logs import configure_logs
+    from recsys_pipeline.settings import get_settings
+
+    with suppress(SettingsError):
+        configure_logs(get_settings())
+
+
 app.command("generate")(generate.generate)
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(produce.app, name="produce")
@@ -62,6 +83,8 @@ app.command("retention")(retention.retention)
 app.add_typer(erase.app, name="erase")
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
+app.command("exporter")(exporter.exporter)
+app.add_typer(alerts.app, name="alerts")
 app.command("doctor")(doctor.doctor)
 
 
@@ -70,7 +93,16 @@ def main() -> None:
     try:
         app()
     except RecsysError as error:
+        if logs_json():
+            words = f"{error.culprit}: failed. {error.fix}" if error.quotes_others else str(error)
+            logger.error(words)  # noqa: TRY400  # the line says all that an operator needs
+            sys.exit(1)
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"[red]error:[/red] {escape(str(error))}"
         )
+        sys.exit(1)
+    except Exception:
+        if not logs_json():
+            raise
+        logger.critical("failed", exc_info=True)
         sys.exit(1)

@@ -31,6 +31,7 @@ def serve(
     Example: `recsys keys create --tenant acme`, then `recsys serve`
     """
     import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
 
     from recsys_pipeline.api.connections import Patient
     from recsys_pipeline.metadata.database import open_database
@@ -55,6 +56,8 @@ def serve(
             workers=workers,
             log_level="warning",
             access_log=False,
+            # its own lines are text
+            log_config=None if settings.log_format == "json" else LOGGING_CONFIG,
             http=Patient,
             proxy_headers=False,  # the app reads those of proxies that the settings name
             server_header=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from recsys_pipeline.engines.view import View
     from recsys_pipeline.storage.parquet_store import Content
     from recsys_pipeline.storage.records import Partition, Record
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ def publish(view: View, asset: str, days: Iterable[DayContent]) -> dict[Partitio
         StaleInputError: A newer publication is in place; nothing of that day was replaced.
     """
     found: dict[Partition, Record] = {}
+    began = time.perf_counter()
     for item in days:
         if item.contents or not view.is_published(asset, item.day):
             for tenant, content in item.contents.items():
@@ -48,12 +53,29 @@ def publish(view: View, asset: str, days: Iterable[DayContent]) -> dict[Partitio
                     if not isinstance(content.frame, Spooled):  # `spool` has judged those
                         _judge(asset, item.day, tenant, content.frame)
                     owe_notice(view, asset, item.day, tenant, content.inputs)
-            made = view.store.publish(asset, item.day, item.contents, view.pin)
+            made = view.store.publish(asset, item.day, item.contents, view.pin, began)
             view.note(asset, item.day, made)
+            _log(asset, item.day, made, time.perf_counter() - began)
+            began = time.perf_counter()
         for tenant, record in view.records(asset, item.day).items():
             if view.serves(tenant):
                 found[item.day, tenant] = record
     return found
+
+
+def _log(asset: str, day: date, made: Mapping[str, Record], seconds: float) -> None:
+    log.info(
+        "published",
+        extra={
+            "asset": asset,
+            "partition": day.isoformat(),
+            "tenant": sorted(made),
+            "rows": sum(record.rows for record in made.values()),
+            "bytes": sum(record.bytes for record in made.values()),
+            "held": sorted(tenant for tenant, record in made.items() if record.held),
+            "seconds": round(seconds, 3),
+        },
+    )
 
 
 def spool(

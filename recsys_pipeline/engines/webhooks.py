@@ -19,6 +19,8 @@ from recsys_pipeline.errors import ServiceError, SettingsError
 from recsys_pipeline.storage.layout import WEBHOOKS
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from recsys_pipeline.settings import Settings
     from recsys_pipeline.storage.objects import ObjectStore
 
@@ -33,17 +35,32 @@ def check_webhook(settings: Settings) -> None:
     Raises:
         SettingsError: The address is none, or nothing signs the calls.
     """
-    url = settings.release_webhook_url
-    if url is None:
-        return
-    if not url.startswith(("http://", "https://")):
-        raise SettingsError("RECSYS_RELEASE_WEBHOOK_URL", f"{url!r} is no address", "Use https://…")
-    if settings.release_webhook_secret is None:
-        raise SettingsError(
-            "RECSYS_RELEASE_WEBHOOK_SECRET",
-            "is missing",
-            "Set a long random text: it signs what is sent to RECSYS_RELEASE_WEBHOOK_URL",
+    if settings.release_webhook_url is not None:
+        check_address(
+            "RECSYS_RELEASE_WEBHOOK", settings.release_webhook_url, settings.release_webhook_secret
         )
+
+
+def check_address(name: str, url: str, secret: SecretStr | None) -> SecretStr:
+    """Check where signed calls go; return what signs them.
+
+    Args:
+        name: What the names of both settings begin with.
+        url: The address.
+        secret: The secret.
+
+    Raises:
+        SettingsError: The address is none, or nothing signs the calls.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f"{name}_URL", f"{url!r} is no address", "Use https://…")
+    if secret is None:
+        raise SettingsError(
+            f"{name}_SECRET",
+            "is missing",
+            f"Set a long random text: it signs what is sent to {name}_URL",
+        )
+    return secret
 
 
 def signature(secret: str, call_id: str, timestamp: int, body: bytes) -> str:
@@ -101,26 +118,42 @@ def send_webhooks(settings: Settings, objects: ObjectStore) -> int:
 
 
 def _call(settings: Settings, release: str, notice: dict[str, object]) -> None:
+    told = {"type": TYPE, "timestamp": notice["published_at"], "data": notice}
+    url, secret = str(settings.release_webhook_url), settings.release_webhook_secret
+    post_signed("RECSYS_RELEASE_WEBHOOK", url, secret, release, told)
+
+
+def post_signed(
+    name: str, url: str, secret: SecretStr | None, call_id: str, told: dict[str, object]
+) -> None:
+    """Make one signed call.
+
+    Args:
+        name: What the names of its settings begin with.
+        url: The address.
+        secret: The secret.
+        call_id: `webhook-id`; the same for every attempt.
+        told: What is sent, as JSON.
+
+    Raises:
+        SettingsError: The address is none, or nothing signs the call.
+        ServiceError: It was not answered 2xx.
+    """
     import httpx2
 
-    url = str(settings.release_webhook_url)
-    secret = settings.release_webhook_secret
-    assert secret is not None  # noqa: S101  # check_webhook
+    key = check_address(name, url, secret).get_secret_value()
     now = int(time.time())
-    told = {"type": TYPE, "timestamp": notice["published_at"], "data": notice}
     body = json.dumps(told, separators=(",", ":")).encode()
     headers = {
         "content-type": "application/json",
-        "webhook-id": release,
+        "webhook-id": call_id,
         "webhook-timestamp": str(now),
-        "webhook-signature": signature(secret.get_secret_value(), release, now, body),
+        "webhook-signature": signature(key, call_id, now, body),
     }
     try:
         answer = httpx2.post(url, content=body, headers=headers, timeout=TIMEOUT_SECONDS)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         words = f"does not answer ({error or type(error).__name__})"
-        raise ServiceError("RECSYS_RELEASE_WEBHOOK_URL", words, "It is called again") from None
+        raise ServiceError(f"{name}_URL", words, "It is called again") from None
     if not answer.is_success:
-        raise ServiceError(
-            "RECSYS_RELEASE_WEBHOOK_URL", f"answers {answer.status_code}", "It is called again"
-        )
+        raise ServiceError(f"{name}_URL", f"answers {answer.status_code}", "It is called again")

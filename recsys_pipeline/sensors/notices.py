@@ -6,6 +6,7 @@ from recsys_pipeline.engines.notices import send_notices
 from recsys_pipeline.engines.webhooks import send_webhooks
 from recsys_pipeline.errors import RecsysError
 from recsys_pipeline.kafka.config import is_configured
+from recsys_pipeline.observability.alerts import channels, send_alerts
 from recsys_pipeline.settings import get_settings
 from recsys_pipeline.storage.objects import open_store
 
@@ -18,26 +19,26 @@ _settings = get_settings()
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=(
         dg.DefaultSensorStatus.RUNNING
-        if is_configured(_settings) or _settings.release_webhook_url
+        if is_configured(_settings) or _settings.release_webhook_url or channels(_settings)
         else dg.DefaultSensorStatus.STOPPED
     ),
     description=(
         "Sends the notices of published features, samples, releases and uploads, and makes the calls of "
-        "the webhook, that were not sent by who owes them. Requests no run."
+        "the webhook and alerts, that were not sent by who owes them. Requests no run."
     ),
 )
 def notices_sensor() -> dg.SkipReason:
     """Send what is owed."""
     settings = get_settings()
-    if not is_configured(settings) and not settings.release_webhook_url:
+    if not (is_configured(settings) or settings.release_webhook_url or channels(settings)):
         return dg.SkipReason(
-            "Nobody is to be told: neither RECSYS_KAFKA_BOOTSTRAP_SERVERS nor "
-            "RECSYS_RELEASE_WEBHOOK_URL is set"
+            "Nobody is to be told: none of RECSYS_KAFKA_BOOTSTRAP_SERVERS, "
+            "RECSYS_RELEASE_WEBHOOK_URL, RECSYS_ALERT_WEBHOOK_URL and RECSYS_ALERT_EMAIL_TO is set"
         )
     objects = open_store(settings.storage_root)
     sent = 0
     failed: list[str] = []
-    for send in (send_notices, send_webhooks):
+    for send in (send_notices, send_webhooks, send_alerts):
         try:
             sent += send(settings, objects)
         except RecsysError as error:

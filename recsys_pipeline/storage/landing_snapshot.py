@@ -179,6 +179,13 @@ class LandingSnapshot:
         sizes = self._live.group_by("partition.date").agg(pl.col("size_bytes").sum())
         return dict(sizes.iter_rows())
 
+    def sizes_by_tenant(self) -> dict[str, tuple[int, int]]:
+        """Return rows and bytes of each tenant's files."""
+        sizes = self._live.group_by("partition.tenant").agg(
+            pl.col("num_records").sum(), pl.col("size_bytes").sum()
+        )
+        return {tenant: (rows, size) for tenant, rows, size in sizes.iter_rows()}
+
     def sequence(self, tenant: str, key: str) -> int | None:
         """Return the committed sequence of an upload's key, None when it has never landed."""
         return self._transaction(upload_id(tenant, key))

@@ -33,14 +33,17 @@ def data_partition(path: str) -> tuple[date, str] | None:
     return (date.fromisoformat(found[1]), found[2]) if found else None
 
 
+PUBLISHED = f"{META}/published/"
+
+
 def record_file(asset: str, day: date) -> str:
     """Return the path of what is recorded of an asset's day."""
-    return f"{META}/published/{asset}/{day.year}/{day.isoformat()}.json"
+    return f"{PUBLISHED}{asset}/{day.year}/{day.isoformat()}.json"
 
 
 def records_prefix(asset: str) -> str:
     """Return the folder of an asset's records."""
-    return f"{META}/published/{asset}/"
+    return f"{PUBLISHED}{asset}/"
 
 
 ACCEPTED = f"{META}/accepted/"
@@ -80,6 +83,20 @@ def release_notice_file(tenant: str, release: str, token: str) -> str:
 def webhook_file(tenant: str, release: str, token: str) -> str:
     """Return the path of the call that is owed of a release; `token` is who owes it."""
     return f"{WEBHOOKS}{check_name(tenant)}/{release}.{token}.json"
+
+
+ALERTS_OPEN = f"{META}/alerts/open/"
+ALERTS_OUTBOX = f"{META}/alerts/outbox/"
+
+
+def alert_file(kind: str, asset: str, tenant: str) -> str:
+    """Return the path of what is known of a trouble; without a tenant it is everybody's."""
+    return f"{ALERTS_OPEN}{kind}/{asset}/{check_name(tenant) if tenant else '_all'}.json"
+
+
+def alert_message_file(message: str) -> str:
+    """Return the path of a message to the operator that is owed."""
+    return f"{ALERTS_OUTBOX}{message}.json"
 
 
 ERASURES = f"{META}/erasures/"

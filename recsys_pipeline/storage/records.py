@@ -56,6 +56,8 @@ class Record:
         published_inputs: The inputs of `file`; differs from `inputs` only when held.
         counts: Further row counts of the step, e.g. by outcome and reason.
         published_at: ISO 8601 UTC time of the publication.
+        seconds: What the publication took of its step, from the one before it in the same run until its
+            files were in place; the tenants of a day share it evenly.
     """
 
     inputs: str
@@ -67,6 +69,7 @@ class Record:
     published_at: str
     held: bool = False
     counts: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
     @property
     def bytes(self) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from recsys_pipeline.api.app import create_app
-from recsys_pipeline.api.logs import JsonLines
+from recsys_pipeline.logs import JsonLines
 from recsys_pipeline_tests.api.conftest import client_of
 from recsys_pipeline_tests.api.test_uploads import CSV, EVENTS, GOOD, landed, upload
 
@@ -93,6 +93,7 @@ def test_measures_are_for_operators(acme, app, database):
     assert acme.get("/metrics").status_code == 403
     text = client_of(app, database, "acme", "admin").get("/metrics").text
     assert 'recsys_uploads_total{kind="interactions",outcome="landed",tenant="acme"}' in text
+    assert 'recsys_api_requests_total{status="200"}' in text
     assert 'outcome="rejected",reason="rating.range"' not in text  # its first reason counts
     assert 'outcome="rejected",reason="interaction_type.allowed",tenant="acme"}' in text
 
@@ -122,6 +123,7 @@ def test_logs_are_json_without_rows_and_secrets(acme, monkeypatch):
     assert [r["status"] for r in records if "status" in r] == [200, 500]
     assert any(r.get("error") == "ZeroDivisionError" for r in records)
     assert all(r["request_id"] for r in records)
+    assert [r["tenant"] for r in records if "status" in r] == ["acme", "acme"]
     assert "glance" not in str(lines)
     assert acme.headers["Authorization"].removeprefix("Bearer ") not in str(lines)
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from pydantic import SecretStr
@@ -18,32 +15,8 @@ from recsys_pipeline.storage.layout import WEBHOOKS
 from recsys_pipeline.storage.objects import open_store
 from recsys_pipeline.storage.releases import Releases
 from recsys_pipeline_tests.landed import settings_for, view_of
+from recsys_pipeline_tests.receiver import receiver
 from recsys_pipeline_tests.releases import SPEC, small_root
-
-
-@contextmanager
-def receiver():
-    """A server that keeps what it is sent, and answers as it is told."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.server.calls.append((dict(self.headers.items()), body))
-            self.send_response(self.server.status)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.calls, server.status = [], 204
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture
