@@ -26,8 +26,8 @@ USER 10001:10001
 WORKDIR /opt/dagster
 # machine code of the kernels, into the user's cache: the package's folder is not the user's
 RUN python -m recsys_pipeline.maintenance.warm
-EXPOSE 3000 4000 8002 9101
-CMD ["dagster", "code-server", "start", "-h", "0.0.0.0", "-p", "4000", "-m", "recsys_pipeline.definitions"]
+EXPOSE 3000 4000 8002 9101 9108
+CMD ["dagster", "code-server", "start", "-h", "0.0.0.0", "-p", "4000", "-m", "recsys_pipeline.definitions", "--log-format", "json"]
 # of the command above; another one brings its own
 HEALTHCHECK --interval=30s --timeout=15s --start-period=90s --start-interval=5s --retries=5 \
     CMD ["dagster", "api", "grpc-health-check", "-p", "4000"]

@@ -21,7 +21,8 @@ OBJECTS = [
     for file in KUSTOMIZATION["resources"]
     for one in yaml.safe_load_all((FOLDER / file).read_text("utf-8"))
 ]
-BY_KIND = {one["kind"]: one for one in OBJECTS}
+OF_EXPORTER = [one for one in OBJECTS if one["metadata"]["name"] == "recsys-exporter"]
+BY_KIND = {one["kind"]: one for one in OBJECTS if one not in OF_EXPORTER}
 POD = BY_KIND["Deployment"]["spec"]["template"]
 (API,) = POD["spec"]["containers"]
 MEBIBYTES = {"Mi": 1, "Gi": 1024, "M": 1, "G": 1024}
@@ -111,7 +112,28 @@ def test_an_object_has_what_kubernetes_asks_for_and_nothing_unknown(one):
 def test_every_file_is_applied_by_somebody():
     files = {path.name for path in FOLDER.iterdir()}
     assert files == {*KUSTOMIZATION["resources"], "kustomization.yaml", "dagster.values.yaml"}
-    assert len(BY_KIND) == len(OBJECTS)
+    assert len(BY_KIND) == len(OBJECTS) - len(OF_EXPORTER)
+
+
+def test_the_exporter_is_that_of_the_containers():
+    (deployment,) = OF_EXPORTER
+    spec = deployment["spec"]
+    assert spec["replicas"] == 1
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == API["image"]
+    assert container["command"] == SERVICES["exporter"]["command"]
+    assert container["envFrom"] == API["envFrom"]
+    assert container["ports"] == [{"name": "metrics", "containerPort": Settings().exporter_port}]
+    annotations = spec["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(Settings().exporter_port)
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/health", "port": "metrics"}
+    assert container["securityContext"] == API["securityContext"]
+    assert pod["securityContext"].items() <= POD["spec"]["securityContext"].items()
+    assert cpus(container["resources"]["limits"]["cpu"]) <= 2
 
 
 def test_selectors_and_references_meet():
