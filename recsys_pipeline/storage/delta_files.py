@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 PARTITIONS = ["date", "tenant"]
 # never user_id: statistics would outlive an erased user in the log
 STATISTICS = {"batch_id": pl.String(), "position": pl.Int64(), "revision": pl.Int64()}
-CONFIGURATION = {"delta.dataSkippingStatsColumns": ",".join(STATISTICS)}
+COUNTED = "delta.dataSkippingStatsColumns"
+CONFIGURATION = {COUNTED: ",".join(STATISTICS)}
 NO_FILES = pl.DataFrame(
     schema={
         "path": pl.String,

@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys_pipeline.errors import ContractError, LandingError
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.storage.delta_files import CONFIGURATION, PARTITIONS
+from recsys_pipeline.storage.delta_files import CONFIGURATION, COUNTED, PARTITIONS, STATISTICS
 from recsys_pipeline.storage.landing_log import is_moved, open_version
 from recsys_pipeline.storage.landing_snapshot import MODELS, TABLES, Kind
 from recsys_pipeline.storage.objects import open_store
@@ -87,8 +87,9 @@ class LandingTable:
         from deltalake.exceptions import DeltaError
 
         absent = set(self._schema) - {field.name for field in table.schema().fields}
-        configured = table.metadata().configuration
-        if not absent and all(configured.get(key) == CONFIGURATION[key] for key in CONFIGURATION):
+        counted = table.metadata().configuration.get(COUNTED, "").split(",")
+        # more than we count is a newer contract's: two versions must not undo each other
+        if not absent and set(STATISTICS) <= set(counted):
             return False
         added = [field for field in self._delta_schema().fields if field.name in absent]
         hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
