@@ -10,7 +10,7 @@ import pytest
 from recsys_pipeline.engines.effective import CODE_VERSIONS
 from recsys_pipeline.engines.pending import standings
 from recsys_pipeline.engines.release import make_release
-from recsys_pipeline.engines.release_diff import diff
+from recsys_pipeline.engines.release_diff import release_diff
 from recsys_pipeline.engines.release_spec import ReleaseSpec
 from recsys_pipeline.export import iter_batches, open_release
 from recsys_pipeline.schemas import releases as released
@@ -118,12 +118,12 @@ def test_an_added_or_renamed_feature(tmp_path, older, name):
     assert again.manifest.release != made.manifest.release
     later = open_release(again.manifest.release, settings.storage_root)
     assert COLUMN in next(iter(iter_batches(later, "train", 16)))
-    assert diff(made.manifest, again.manifest)
+    assert release_diff(made.manifest, again.manifest)
 
 
 def test_a_held_day_goes_on_with_its_older_file(tmp_path, monkeypatch):
     """What later steps see of a held day is the file that was published before it was held."""
-    settings = settings_for(tmp_path, quarantine_min_rows=10)
+    settings = settings_for(tmp_path, quarantine_min_rows=10, quarantine_limit=0.6)
     land(tmp_path, random_events(3, 200, 2, tenants=("acme",)), "a")
     spool = ParquetStore.spool
 
