@@ -118,6 +118,7 @@ def test_a_restored_root_gives_the_same_files(shop, tmp_path):
     assert retract_batch(str(target), batch, start_date=START).rows == 2
 
 
+@pytest.mark.slow
 def test_who_was_erased_after_the_backup_is_erased_again(shop, tmp_path):
     root, settings, *_ = shop
     target = tmp_path / "restored"

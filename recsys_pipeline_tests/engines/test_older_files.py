@@ -74,7 +74,7 @@ def older(monkeypatch):
     return act
 
 
-@pytest.mark.parametrize("name", [None, "cart_rate"])
+@pytest.mark.parametrize("name", [None, pytest.param("cart_rate", marks=pytest.mark.slow)])
 def test_an_added_or_renamed_feature(tmp_path, older, name):
     settings, fresh = filled(tmp_path / "data"), filled(tmp_path / "fresh")
     less = tuple(c for c in SAMPLE_FEATURES if c != COLUMN)

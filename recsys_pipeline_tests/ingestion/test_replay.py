@@ -299,6 +299,7 @@ def states(folder) -> tuple[pl.DataFrame, pl.DataFrame]:
     return before, shop.landed()
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes_it_changes_nothing(tmp_path, kill_at):
     before, after = states(tmp_path / "expected")
     for number in range(20):
@@ -342,7 +343,14 @@ def test_a_commit_whose_answer_was_lost_is_told_as_done(tmp_path, monkeypatch):
     assert shop.replay().repaired.total() == 2
 
 
-@pytest.mark.parametrize("other", ["replay", "compact", "retract", "append"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        "replay",
+        "compact",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("retract", "append")),
+    ],
+)
 def test_of_two_at_once_each_row_lands_once(tmp_path, monkeypatch, other):
     shop = Shop(tmp_path)
     shop.ingest(shop.write("g.csv", csv_of([("u9", *row[1:]) for row in SOME])), OLD)
