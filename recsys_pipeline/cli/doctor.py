@@ -23,7 +23,7 @@ def doctor(
     """
     from recsys_pipeline.maintenance.doctor import examine
 
-    findings = examine()
+    findings = examine(_switched)
     wrong = sum(finding.status == "wrong" for finding in findings)
     if json:
         typer.echo(json_format.dumps([finding.as_dict() for finding in findings], indent=2))
@@ -39,3 +39,11 @@ def doctor(
         warnings = sum(finding.status == "warning" for finding in findings)
         console.print(f"{wrong} wrong, {warnings} to look at, {len(findings)} checked")
     raise typer.Exit(1 if wrong else 0)
+
+
+def _switched() -> dict[str, bool]:
+    from recsys_pipeline.resources.switched_schedules import switched_schedules
+    from recsys_pipeline.runs import dagster_instance
+
+    with dagster_instance() as instance:
+        return switched_schedules(instance)

@@ -95,6 +95,9 @@ def list_(
 @app.command()
 def finish(
     tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Settled ones too: after a restore from a backup.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Look again for those erased, by hash, until nothing of theirs can come any more.
@@ -106,7 +109,7 @@ def finish(
     from recsys_pipeline.maintenance.erasure.erase import finish as run
     from recsys_pipeline.settings import get_settings
 
-    _end(run(get_settings(), tenant, watch=None if json else _told), json=json)
+    _end(run(get_settings(), tenant, again=again, watch=None if json else _told), json=json)
 
 
 def _told(layer: Layer) -> None:

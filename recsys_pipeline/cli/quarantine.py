@@ -1,4 +1,7 @@
-"""`recsys quarantine`: look at what was rejected, and let a held day by."""
+"""`recsys quarantine`: look at what was rejected, and let a held day by.
+
+`replay` is in a file of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,15 @@ from typing import Annotated, Literal
 import typer
 
 from recsys_pipeline.cli.console import out, print_json, table
+from recsys_pipeline.cli.quarantine_replay import replay
+from recsys_pipeline.cli.quarantine_show import show
 from recsys_pipeline.errors import LandingError
 
-app = typer.Typer(help="Look at rejected rows, and accept a held day.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at rejected rows, replay them, and accept a held day.", no_args_is_help=True
+)
+app.command()(show)
+app.command()(replay)
 
 Kind = Literal["interactions", "items"]
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from recsys_pipeline.cli.console import err, out, print_json, table
+from recsys_pipeline.cli.days import day_of
 from recsys_pipeline.errors import SettingsError
-
-
-def _day(value: str | None, name: str) -> date | None:
-    if value is None:
-        return None
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise SettingsError(name, f"{value!r} is not a date", "Write it as 2025-01-31") from None
 
 
 def run(
@@ -63,10 +55,10 @@ def run(
 
     settings = get_settings()
     tenants = sorted({tenant_config(settings, name).name for name in tenant or []})
-    start = _day(first, "--from") or settings.start_date
+    start = day_of(first, "--from") or settings.start_date
     today = datetime.now(UTC).date()
     # days to come have no partition yet
-    end = min(_day(last, "--to") or today, today)
+    end = min(day_of(last, "--to") or today, today)
     if start < settings.start_date:
         raise SettingsError(
             "--from",

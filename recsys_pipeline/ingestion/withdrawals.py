@@ -78,4 +78,5 @@ class Withdrawals:
             pl.lit(None, dtype=pl.String).alias("problem"),
             pl.lit(None, dtype=pl.String).alias("raw"),
             pl.lit(False).alias("parked"),  # noqa: FBT003  # polars' own signature
+            pl.lit(None, dtype=pl.Int64).alias("revision"),
         ).select(pl.col(name).cast(dtype) for name, dtype in schema.items())

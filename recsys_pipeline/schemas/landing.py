@@ -69,6 +69,10 @@ class _Received(pa.DataFrameModel):
     parked: pl.Boolean = pa.Field(
         description="True when the event's day is unknown and `date` is the day of receipt."
     )
+    revision: pl.Int64 = pa.Field(
+        nullable=True,
+        description="Number of the replay that read the row anew; null as it was received.",
+    )
 
 
 class LandedInteraction(_Received):

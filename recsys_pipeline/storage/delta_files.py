@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 PARTITIONS = ["date", "tenant"]
 # never user_id: statistics would outlive an erased user in the log
-STATISTICS = {"batch_id": pl.String(), "position": pl.Int64()}
-CONFIGURATION = {"delta.dataSkippingStatsColumns": ",".join(STATISTICS)}
+STATISTICS = {"batch_id": pl.String(), "position": pl.Int64(), "revision": pl.Int64()}
+COUNTED = "delta.dataSkippingStatsColumns"
+CONFIGURATION = {COUNTED: ",".join(STATISTICS)}
 NO_FILES = pl.DataFrame(
     schema={
         "path": pl.String,
@@ -80,7 +81,8 @@ class DataFiles:
         data = io.BytesIO()
         rows.write_parquet(data, compression="zstd", compression_level=3)
         self._store.write(f"{self._table}/{path}", data.getvalue())
-        known = [rows[name] for name in STATISTICS]
+        # a file written anew has the columns that it had
+        known = [rows[name] for name in STATISTICS if name in rows.columns]
         statistics = {
             "numRecords": rows.height,
             "minValues": {column.name: column.min() for column in known},
@@ -189,7 +191,8 @@ def streamed() -> pl.Expr:
 def merge(uri: str, files: pl.DataFrame, into: DataFiles) -> list[RemoveAction]:
     """Write the rows of a bin as one file, sorted by batch and position; return what leaves."""
     paths = [f"{uri}/{path}" for path in files["path"]]
-    rows = pl.read_parquet(paths, glob=False, hive_partitioning=False)
+    parts = [pl.read_parquet(path, glob=False, hive_partitioning=False) for path in paths]
+    rows = pl.concat(parts, how="diagonal")  # files of an older contract lack columns
     day, tenant = files.select("partition.date", "partition.tenant").row(0)
     rows = rows.sort("batch_id", "position", maintain_order=True)
     into.write(rows.with_columns(date=pl.lit(day), tenant=pl.lit(tenant)))

@@ -131,7 +131,7 @@ class Landing(LandingTable):
         from deltalake import Transaction
 
         app_id = upload_id(tenant, key)
-        table = self._open() or self._create()
+        table = self._writable()
         if (table.transaction_version(app_id) or 0) >= sequence:
             return False
         staged = DataFiles(self.store, TABLES[self.kind])
@@ -182,7 +182,7 @@ class Landing(LandingTable):
         """
         from deltalake import Transaction
 
-        table = self._open() or self._create()
+        table = self._writable()
         landed = [False] * len(pieces)
         for _ in range(ATTEMPTS):
             todo: dict[str, int] = {}
@@ -230,7 +230,7 @@ class Landing(LandingTable):
         from deltalake import Transaction
 
         self._check_rows(rows)
-        table = self._open() or self._create()
+        table = self._writable()
         _check_offset(table.transaction_version(app_id), app_id, after)
         staged = DataFiles(self.store, TABLES[self.kind])
         try:

@@ -42,8 +42,8 @@ class LandedContent:
 
     Attributes:
         rows: Number of rows.
-        content: Hash of (batch, rows, first and last position) of each batch; the layout of files
-            is no part of it.
+        content: Hash of (batch, rows, first and last position, latest revision if any) of each
+            batch; the layout of files is no part of it.
     """
 
     rows: int
@@ -123,6 +123,9 @@ class LandingSnapshot:
             schema={name: dtype for name, dtype in schema.items() if name not in hive},
             hive_schema=above | hive,
             glob=False,
+            # files that an older or a newer contract wrote
+            missing_columns="insert",
+            extra_columns="ignore",
         ).select(schema.names())
 
     def content(
@@ -132,18 +135,24 @@ class LandingSnapshot:
         batches = (
             self._batches(self._files(tenants=tenants))
             .group_by("date", "tenant", "batch_id")
-            .agg(pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max())
+            .agg(
+                pl.col("rows").sum(),
+                pl.col("first").min(),
+                pl.col("last").max(),
+                pl.col("revision").max(),
+            )
             .sort("date", "tenant", "batch_id")
         )
         found: dict[tuple[date, str], LandedContent] = {}
         for (day, tenant), group in groupby(batches.iter_rows(), key=itemgetter(0, 1)):
-            rows = [row[2:] for row in group]
+            # what was never replayed keeps the hash that it had before there were revisions
+            rows = [row[2:] if row[-1] is not None else row[2:-1] for row in group]
             digest = hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
             found[day, tenant] = LandedContent(sum(row[1] for row in rows), digest)
         return found
 
     def _batches(self, files: pl.DataFrame) -> pl.DataFrame:
-        """Return rows, first and last position per (file, batch).
+        """Return rows, first and last position and latest revision per (file, batch).
 
         The log's statistics tell them for a file of one batch; only files that compaction made
         of several are read.
@@ -160,6 +169,7 @@ class LandingSnapshot:
             pl.col("num_records").alias("rows"),
             pl.col("min.position").alias("first"),
             pl.col("max.position").alias("last"),
+            pl.col("max.revision").alias("revision"),
         )
         position = pl.col("position")
         read = (
@@ -169,6 +179,7 @@ class LandingSnapshot:
                 pl.len().cast(pl.Int64).alias("rows"),
                 position.min().alias("first"),
                 position.max().alias("last"),
+                pl.col("revision").max(),
             )
             .collect(engine="streaming")
         )

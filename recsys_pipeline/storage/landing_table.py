@@ -9,13 +9,13 @@ import polars as pl
 
 from recsys_pipeline.errors import ContractError, LandingError
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.storage.delta_files import CONFIGURATION, PARTITIONS
+from recsys_pipeline.storage.delta_files import CONFIGURATION, COUNTED, PARTITIONS, STATISTICS
 from recsys_pipeline.storage.landing_log import is_moved, open_version
 from recsys_pipeline.storage.landing_snapshot import MODELS, TABLES, Kind
 from recsys_pipeline.storage.objects import open_store
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
+    from deltalake import DeltaTable, Schema
 
 ATTEMPTS = 20
 PAUSE_SECONDS = 5.0  # of one commit, from which on it is looked up whether it stands
@@ -65,15 +65,59 @@ class LandingTable:
             raise LandingError(self.uri, "does not exist", "Ingest something first")
         return table
 
-    def _create(self) -> DeltaTable:
-        from deltalake import DeltaTable, Schema
+    def _writable(self) -> DeltaTable:
+        """Return the latest version, made or widened so that it has the contract's columns.
+
+        Raises:
+            LandingError: Other writers won every attempt to widen it.
+        """
+        table = self._open() or self._create()
+        for _ in range(ATTEMPTS):
+            if not self._widen(table):
+                return table
+            table = self._reopen()
+        raise self._contended()
+
+    def _widen(self, table: DeltaTable) -> bool:
+        """Add what an older contract did not have; return whether there was anything to add.
+
+        The files stay: readers take a column that a file lacks as null.
+        """
+        from deltalake import PostCommitHookProperties
         from deltalake.exceptions import DeltaError
 
+        absent = set(self._schema) - {field.name for field in table.schema().fields}
+        counted = table.metadata().configuration.get(COUNTED, "").split(",")
+        # more than we count is a newer contract's: two versions must not undo each other
+        if not absent and set(STATISTICS) <= set(counted):
+            return False
+        added = [field for field in self._delta_schema().fields if field.name in absent]
+        hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+        try:
+            if absent:
+                table.alter.add_columns(added, post_commithook_properties=hooks)
+            else:
+                table.alter.set_table_properties(CONFIGURATION, post_commithook_properties=hooks)
+        except DeltaError:
+            # another process has widened it or committed meanwhile: what is there now tells
+            if self._reopen().version() == table.version():
+                raise
+        return True
+
+    def _delta_schema(self) -> Schema:
+        from deltalake import Schema
+
         arrow = pl.DataFrame(schema=self._schema).to_arrow(compat_level=pl.CompatLevel.oldest())
+        return Schema.from_arrow(arrow.schema)
+
+    def _create(self) -> DeltaTable:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
         try:
             return DeltaTable.create(
                 self.uri,
-                schema=Schema.from_arrow(arrow.schema),
+                schema=self._delta_schema(),
                 mode="ignore",
                 partition_by=PARTITIONS,
                 configuration=CONFIGURATION,

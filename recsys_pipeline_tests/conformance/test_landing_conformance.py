@@ -14,6 +14,7 @@ from recsys_pipeline.schemas.rules import frame_schema
 from recsys_pipeline.storage import landing as landing_module
 from recsys_pipeline.storage.delta_files import removal
 from recsys_pipeline.storage.landing import Landing
+from recsys_pipeline.storage.landing_repair import RepairableLanding, Replacement, Scope
 from recsys_pipeline_tests.storage.landing_rows import (
     DAY,
     RECEIVED,
@@ -345,3 +346,35 @@ def test_the_registry(root):
     withdrawn = batches.retract_batch(root, plan.batch_id, start_date=DAY)
     assert (withdrawn.rows, withdrawn.days) == (9, (D1, D2, D3))
     assert batches.show_batch(root, plan.batch_id, start_date=DAY).state == "retracted"
+
+
+class _EarlyRows:
+    """Moves the rows of the first three positions to another day, once."""
+
+    def of(self, rows: pl.DataFrame) -> Replacement:
+        early = (pl.col("position") < 3) & pl.col("revision").is_null()
+        found = rows.with_row_index("at").filter(early)
+        return Replacement(found["at"], found.drop("at").with_columns(date=pl.lit(D3)))
+
+
+def test_replaced_rows_are_there_once(root):
+    table = RepairableLanding(root, "interactions")
+    for key in ("a", "b"):
+        append(table, key, range(9), days=2)
+    before = table.snapshot().content()
+    scope = Scope("acme", last=D2)
+    version = table.snapshot().version
+    table.repair(scope, _EarlyRows, dry_run=True)
+    assert table.snapshot().version == version
+    for _ in range(2):
+        table.repair(scope, _EarlyRows)
+        assert landed(table) == both("a", "b")
+        assert table.snapshot().version == version + 1
+    found = table.snapshot().scan([D3]).collect()
+    assert sorted(found["position"]) == [0, 0, 1, 1, 2, 2]
+    after = table.snapshot().content()
+    table.compact()
+    assert table.snapshot().content() == after
+    assert after[D1, "acme"].content != before[D1, "acme"].content
+    assert table.retract("a-1") == 9
+    assert landed(table) == both("b")

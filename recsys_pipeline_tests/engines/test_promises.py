@@ -318,7 +318,7 @@ def test_raising_the_code_version_of_the_quarantine_makes_it_stale(tmp_path, mon
 
     config = _three_days(tmp_path)
     run_days(config, all_days(3))
-    monkeypatch.setitem(module.CODE_VERSIONS, "quarantined_interactions", "2")
+    monkeypatch.setitem(module.CODE_VERSIONS, "quarantined_interactions", "raised")
     assert pending_days(view_of(config))
 
 

@@ -82,6 +82,7 @@ def oracle(row) -> dict:
         "context": further or None,
         "problem": problem,
         "parked": parked,
+        "revision": None,
         "date": RECEIVED.date() if parked else time.date(),
         "raw": {k: v for k, v in row.items() if v is not None} if problem else None,
         "tenant": "acme",

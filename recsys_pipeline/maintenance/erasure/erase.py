@@ -83,6 +83,7 @@ def finish(
     settings: Settings,
     tenant: str | None = None,
     *,
+    again: bool = False,
     watch: Callable[[Layer], None] | None = None,
 ) -> list[Receipt]:
     """Go through all layers again for erasures that are not settled, by the hashes of ids.
@@ -90,6 +91,7 @@ def finish(
     Args:
         settings: The storage root.
         tenant: Only this tenant's.
+        again: Those that are settled too: what was restored from a backup may be older than they are.
         watch: Called after each layer.
 
     Returns:
@@ -98,7 +100,7 @@ def finish(
     objects = open_store(settings.storage_root)
     done = []
     for receipt in receipts(objects, tenant):
-        if receipt.settled_at is None:
+        if again or receipt.settled_at is None:
             erased = frozenset(Subject(*one) for one in receipt.subjects)
             subjects = Subjects(receipt.tenant, read_erased(objects).key, erased)
             done.append(_go(objects, receipt, _layers(settings, objects, subjects), watch))
