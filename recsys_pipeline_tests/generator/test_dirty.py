@@ -234,6 +234,7 @@ def test_every_reason_that_a_file_can_cause_is_injected():
     assert reasons <= known
     # set by the pipeline itself; a missing time is an unreadable one
     own = {f"{name}.required" for name in ("date", "tenant", "timestamp", "available")}
+    own.add(landing.USER_ERASED)
     # a file's tenant is an argument, a message's is in it
     own |= {code for code in known if code.startswith("tenant.")}
     # a version's day is its updated_at: one out of range is parked as timestamp.range
