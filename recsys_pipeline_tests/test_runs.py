@@ -111,6 +111,7 @@ def test_a_repinned_step_fails_no_conservation_check(tmp_path, use_root, monkeyp
     assert [c for c in run.failed_checks if "conserved" in c[1]] == []
 
 
+@pytest.mark.slow
 def test_a_reexecuted_run_reads_what_has_landed_since(tmp_path, use_root, instance):
     from recsys_pipeline.definitions import defs
     from recsys_pipeline.partitions import RANGE_END, RANGE_START

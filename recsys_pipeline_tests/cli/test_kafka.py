@@ -55,6 +55,7 @@ def test_lag_land_and_status(mock_broker, stream):  # noqa: F811
     assert name in run("status", of=recsys)
 
 
+@pytest.mark.slow
 def test_status_does_without_the_broker(mock_broker, stream, monkeypatch):  # noqa: F811
     monkeypatch.setattr("recsys_pipeline.cli.status.ANSWER_SECONDS", 1.0)
     mock_broker.down()

@@ -124,6 +124,7 @@ def test_two_waiters_on_a_lease_that_ran_out_do_not_both_get_it(s3_root, monkeyp
     assert (len(taken), len(refused)) == (1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_lease")
 def test_confirming_renews_a_lease(s3_root, monkeypatch):
     monkeypatch.setattr(s3_store, "LOCK_PATIENCE_SECONDS", 0)

@@ -198,6 +198,7 @@ def test_a_topic_that_is_not_there_holds_no_other_up(settings, monkeypatch):
     assert send(settings) == 2
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_down_leaves_them_owed(settings, mock_broker, monkeypatch):  # noqa: F811
     monkeypatch.setattr(notices, "ANSWER_SECONDS", 1.0)
     publish(settings)

@@ -101,6 +101,7 @@ def test_kept_states_are_a_week_apart_and_few(root, tmp_path_factory):
     assert file_hashes(root) == fresh_hashes(root, tmp_path_factory, config, all_days(DAYS))
 
 
+@pytest.mark.slow
 def test_the_latest_states_stay(root, monkeypatch):
     monkeypatch.setattr(states, "KEPT", 2)
     config = config_for(root)
@@ -124,6 +125,7 @@ def test_a_small_tenant_keeps_none(root):
     assert kept(root) == []
 
 
+@pytest.mark.slow
 def test_a_late_event_is_seen_through_an_earlier_state(root, days_read, tmp_path_factory):
     config = config_for(root)
     for number in range(DAYS):
@@ -137,6 +139,7 @@ def test_a_late_event_is_seen_through_an_earlier_state(root, days_read, tmp_path
     assert file_hashes(root) == fresh_hashes(root, tmp_path_factory, config, all_days(DAYS))
 
 
+@pytest.mark.slow
 def test_a_retraction_is_seen_through_an_earlier_state(root, tmp_path_factory):
     config = config_for(root)
     run_days(config, all_days(DAYS))

@@ -122,6 +122,7 @@ def test_an_instance_of_dagsters_own_storage_goes_on(tmp_path, monkeypatch):
         assert instance.get_materialized_partitions(first.key) == set(KEYS)
 
 
+@pytest.mark.slow
 def test_a_batch_that_fails_is_stored_one_by_one(tmp_path, monkeypatch):
     home = _home(tmp_path, monkeypatch, "home", {"storage": {"custom": CUSTOM}})
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "500")

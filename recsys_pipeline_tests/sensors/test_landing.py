@@ -57,6 +57,7 @@ def test_a_late_event_asks_for_its_day_and_leaves_the_later_ones_stale(root, tic
     assert pending_days(open_view()) == [START + timedelta(days=5)]
 
 
+@pytest.mark.slow
 def test_later_days_follow_at_once_where_the_setting_says_so(root, tick, launch, use):
     use(landing_debounce_seconds=0, late_days="at_once")
     land(root, clicks(0) + clicks(5), "a")
