@@ -160,6 +160,7 @@ class Releases:
             self.objects.delete(release_file(tenant, release, MANIFEST))
             for path in self.objects.list(release_file(tenant, release, "")):
                 self.objects.delete(path)
+            self.objects.delete(pinned_file(tenant, release))
 
     def sweep(self, tenant: str) -> None:
         """Remove what killed runs have left of a tenant's releases."""

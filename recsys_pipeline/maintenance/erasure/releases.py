@@ -54,7 +54,9 @@ def erase_releases(objects: ObjectStore, subjects: Subjects) -> Layer:
                 continue
             new, files = rewriting.make()
             releases.publish(new, files)
-            note = {"by": new.release, "at": new.made.at}
+            if releases.is_pinned(old):
+                releases.pin(new)
+            note = {"by": new.release, "at": datetime.now(UTC).isoformat(timespec="seconds")}
             path = replaced_file(subjects.tenant, old.release)
             objects.write(path, json.dumps(note).encode())
             releases.delete(old)
@@ -116,7 +118,8 @@ class _Rewriting:
 
     def _manifest(self, content: Content) -> Manifest:
         made = Making(
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            # it keeps its place among the latest, of which retention keeps some
+            at=self._old.made.at,
             # what is made of the same inputs is not this one
             recipe=f"{self._old.made.recipe} erased",
             landing=self._old.made.landing,
