@@ -164,12 +164,9 @@ class Retention:
 
     def _seal(self, tenant: str, layer: RetentionLayer, first: date) -> None:
         """Put the state in the place of a tenant's events before a day."""
-        objects = self._store.objects
-        old = read_horizons(objects).of(tenant).seal
+        old = read_horizons(self._store.objects).of(tenant).seal
         if old is None or old.day < first - timedelta(days=1):
-            made = seal(View(self._settings, self._store), tenant, first - timedelta(days=1))
-            if old is not None and old.state != made.state:
-                objects.delete(old.state)
+            seal(View(self._settings, self._store), tenant, first - timedelta(days=1))
         ErasableLanding(self._settings.storage_root, "interactions").forget(tenant, first)
         self._delete(tenant, layer, first)
 

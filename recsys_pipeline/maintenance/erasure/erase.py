@@ -23,6 +23,7 @@ from recsys_pipeline.maintenance.erasure.receipt import Layer, Pass, Receipt, re
 from recsys_pipeline.maintenance.erasure.releases import erase_releases
 from recsys_pipeline.storage.delta_files import STAGED
 from recsys_pipeline.storage.erased import Subject, Subjects, read_erased, remember
+from recsys_pipeline.storage.horizons import sweep_sealed
 from recsys_pipeline.storage.landing_erasure import ErasableLanding
 from recsys_pipeline.storage.layout import states_prefix
 from recsys_pipeline.storage.objects import open_store
@@ -174,9 +175,10 @@ def _states(objects: ObjectStore, subjects: Subjects) -> Layer:
 
 
 def _sealed(objects: ObjectStore, subjects: Subjects) -> Layer:
-    """Take them out of the state that retention has left of old events."""
+    """Take them out of the state that retention has left of old events, and of earlier ones."""
     users = seal_without(objects, subjects.tenant, subjects.ids)
-    return Layer(name="sealed state", changed=min(users, 1), rows=users)
+    lost = sweep_sealed(objects, subjects.tenant)
+    return Layer(name="sealed state", changed=min(users, 1) + lost, rows=users)
 
 
 def _now() -> str:
