@@ -17,6 +17,7 @@ from recsys_pipeline_tests.landed import settings_for
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
 ALLOWED = ("acme", "beta")
+NOBODY = Erased()
 NAMES = st.sampled_from(["acme", "beta", "gamma", "Bad Name", "unassigned", "", None, 7, ["x"]])
 
 
@@ -24,9 +25,7 @@ def source(kind="interactions", allowed=ALLOWED) -> MessageSource:
     return MessageSource(kind, "kafka/c/t/id/0", "kafka:t/0", NOW, date(2025, 1, 1), allowed)
 
 
-def rows(
-    values, offsets=None, headers=None, kind="interactions", allowed=ALLOWED, erased=Erased()
-):
+def rows(values, offsets=None, headers=None, kind="interactions", allowed=ALLOWED, erased=Erased()):
     settings = settings_for("nowhere")
     known = pl.Series([], dtype=pl.String)
     made = MessageRows(settings, source(kind, allowed), lambda _: known, erased)

@@ -57,7 +57,9 @@ def test_it_goes_on(tmp_path, kill_at):  # noqa: F811  # the fixture
     filled(tmp_path / "made")
     before = kept_days(tmp_path / "made")
     for number in range(0, 100, 3):
-        root = shutil.copytree(tmp_path / "made", tmp_path / str(number), copy_function=shutil.copy2)
+        root = shutil.copytree(
+            tmp_path / "made", tmp_path / str(number), copy_function=shutil.copy2
+        )
         kill_at(number)
         try:
             retention(root, **KEPT)
