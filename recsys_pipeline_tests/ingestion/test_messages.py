@@ -25,7 +25,7 @@ def source(kind="interactions", allowed=ALLOWED) -> MessageSource:
     return MessageSource(kind, "kafka/c/t/id/0", "kafka:t/0", NOW, date(2025, 1, 1), allowed)
 
 
-def rows(values, offsets=None, headers=None, kind="interactions", allowed=ALLOWED, erased=Erased()):
+def rows(values, offsets=None, headers=None, kind="interactions", allowed=ALLOWED, erased=NOBODY):
     settings = settings_for("nowhere")
     known = pl.Series([], dtype=pl.String)
     made = MessageRows(settings, source(kind, allowed), lambda _: known, erased)
