@@ -137,7 +137,7 @@ def _libraries() -> dict[str, str]:
 
 def _short_sequences(view: View, spec: ReleaseSpec) -> tuple[str, ...]:
     """Warn where sequences can't go back to events that retention has sealed."""
-    seal = view.horizons.of(spec.tenant).seal
+    seal = view.seal(spec.tenant)
     if not spec.sequence_length or seal is None:
         return ()
     return (f"sequences have no events up to {seal.day}: retention has sealed them",)

@@ -76,7 +76,7 @@ def seal(view: View, tenant: str, last: date) -> None:
 
 def sealed_sums(view: View, tenant: str) -> Sealed | None:
     """Return what the leakage check may know of a tenant's sealed events; None where it has none."""
-    seal = view.horizons.of(tenant).seal
+    seal = view.seal(tenant)
     if seal is None:
         return None
     state = sealed_state(view.store.objects, tenant, seal)

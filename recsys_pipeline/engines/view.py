@@ -26,7 +26,7 @@ from recsys_pipeline.errors import StaleInputError
 from recsys_pipeline.schemas.interactions import Interaction
 from recsys_pipeline.schemas.items import Item
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.storage.horizons import EVENTS, Horizons, read_horizons
+from recsys_pipeline.storage.horizons import EVENTS, Horizons, Seal, read_horizons
 from recsys_pipeline.storage.landing import (
     TABLES,
     Kind,
@@ -171,6 +171,16 @@ class View:
     def horizons(self) -> Horizons:
         """What retention has left."""
         return read_horizons(self.store.objects)
+
+    @cached_property
+    def _seals(self) -> dict[str, Seal]:
+        start = self.settings.start_date
+        every = {t: h.seal for t, h in self.horizons.tenants.items() if h.seal is not None}
+        return {tenant: seal for tenant, seal in every.items() if start <= seal.day}
+
+    def seal(self, tenant: str) -> Seal | None:
+        """Return what is left of a tenant's sealed events; None where all are before the start date."""
+        return self._seals.get(tenant)
 
     def keeps(self, asset: str, partition: Partition) -> bool:
         """Say whether a day of an asset is made: one that retention has passed is not.
@@ -380,6 +390,5 @@ class View:
 
     def chains(self, kind: Kind, until: date, *, resolve: bool = True) -> Chains:
         """Return the running hash of everything that each tenant's days hold."""
-        seals = {t: h.seal for t, h in self.horizons.tenants.items() if h.seal is not None}
-        sealed = seals if kind == "interactions" else None
+        sealed = self._seals if kind == "interactions" else None
         return Chains.over(self.effective(kind, until, resolve=resolve), sealed)

@@ -119,6 +119,20 @@ def test_a_seal_moves_on(tmp_path):
     assert of_days(file_hashes(tmp_path), LATER) == of_days(before, LATER)
 
 
+@pytest.mark.slow
+def test_sealed_events_before_the_start_date_count_no_more_than_others(tmp_path):
+    settings = settings_for(tmp_path, start_date=FIRST + timedelta(days=1))
+    filled(tmp_path)
+    list(retention(tmp_path, events=3).apply())
+    run_days(settings, all_days(DAYS)[6:], force=True)
+    sealed = file_hashes(tmp_path)
+    fresh = tmp_path / "fresh"
+    filled(fresh)
+    run_days(settings_for(fresh, start_date=settings.start_date), all_days(DAYS)[6:], force=True)
+    days = LATER - {str(FIRST)}
+    assert of_days(sealed, days) == of_days(file_hashes(fresh), days)
+
+
 def test_late_events_of_sealed_days_are_not_seen_and_go(tmp_path):
     filled(tmp_path)
     list(retention(tmp_path, events=3).apply())
