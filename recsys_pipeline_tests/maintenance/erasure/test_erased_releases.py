@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
+from recsys_pipeline.maintenance.erasure import releases as module
 from recsys_pipeline.maintenance.erasure.releases import erase_releases
 from recsys_pipeline.storage.erased import Subjects
 from recsys_pipeline.storage.layout import MANIFEST, release_file
@@ -12,6 +14,7 @@ from recsys_pipeline.storage.releases import Releases
 from recsys_pipeline_tests.releases import release, small_root
 
 GONE = Subjects.of_ids("acme", b"key", frozenset({("u1", None)}))
+OTHER = Subjects.of_ids("acme", b"key", frozenset({("u2", None)}))
 
 
 @pytest.fixture
@@ -39,3 +42,27 @@ def test_a_pinned_one_stays_pinned(releases):
     pinned = {one.made.replaces: releases.is_pinned(one) for one in releases.all("acme")}
     assert pinned == {oldest.release: True, newest.release: False}
     assert not releases.is_pinned(oldest)
+
+
+@pytest.mark.parametrize("when", ["is_needed", "make"])
+def test_of_two_erasures_at_once_none_puts_back_whom_the_other_erased(releases, monkeypatch, when):
+    """The other one is done while a release is looked at, or made anew."""
+    original, others = getattr(module._Rewriting, when), [OTHER]
+
+    def meanwhile(rewriting):
+        found = original(rewriting)
+        while others:
+            erase_releases(releases.objects, others.pop())
+        return found
+
+    monkeypatch.setattr(module._Rewriting, when, meanwhile)
+    assert erase_releases(releases.objects, GONE).changed == 2
+    left = releases.all("acme")
+    assert len(left) == 2
+    for one in left:
+        assert releases.verify(one) == []
+        for file in one.content.files:
+            path = releases.objects.uri(release_file("acme", one.release, file.path))
+            text = pl.read_parquet(path, hive_partitioning=False).write_ndjson()
+            assert '"u1"' not in text
+            assert '"u2"' not in text
