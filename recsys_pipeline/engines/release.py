@@ -135,6 +135,14 @@ def _libraries() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
+def _deleted(view: View, spec: ReleaseSpec) -> tuple[str, ...]:
+    """Warn where the window begins before the samples that retention has kept."""
+    first = view.horizons.of(spec.tenant).kept_from.get(SAMPLES)
+    if first is None or spec.first >= first:
+        return ()
+    return (f"days before {first} are left out: retention has deleted their samples",)
+
+
 def _short_sequences(view: View, spec: ReleaseSpec) -> tuple[str, ...]:
     """Warn where sequences can't go back to events that retention has sealed."""
     seal = view.seal(spec.tenant)
@@ -242,7 +250,7 @@ def _content(
     checks: list[CheckResult],
     files: Files,
 ) -> Content:
-    warnings = [*inputs.warnings(), *_short_sequences(view, spec)]
+    warnings = [*inputs.warnings(), *_deleted(view, spec), *_short_sequences(view, spec)]
     if spec.split == "leave-last-out":
         warnings.append(LEAKAGE_WARNING)
     for fold in folds:

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -158,6 +158,17 @@ class ParquetStore:
             counts=content.counts,
         )
 
+    def holds(self, asset: str, partition: Partition, record: Record) -> bool:
+        """Say whether a file is the one recorded, or one of the same bytes, as a backup restores it."""
+        path = data_file(asset, *partition)
+        if self.objects.identity(path) == record.file:
+            return True
+        handle = self.objects.open(path) if record.file else None
+        if handle is None:
+            return False
+        with handle:
+            return _digest(handle) == record.content
+
     def rewrite(
         self,
         asset: str,
@@ -296,4 +307,8 @@ class ParquetStore:
 
 def _hash_of(path: Path) -> str:
     with path.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return _digest(handle)
+
+
+def _digest(handle: BinaryIO) -> str:
+    return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from recsys_pipeline.engines.pending import STORED, pending_days, standings
-from recsys_pipeline.errors import StorageError
+from recsys_pipeline.errors import ReleaseError, StorageError
 from recsys_pipeline.maintenance.erasure.erase import erase
 from recsys_pipeline.maintenance.retention import Retention
 from recsys_pipeline.storage.horizons import read_horizons
@@ -163,6 +163,32 @@ def test_releases_of_sealed_days_are_made_of_what_is_published(tmp_path):
     list(retention(root, events=3).apply())
     after = release(root)
     assert after.manifest.content.files == before.manifest.content.files
+
+
+def test_a_restored_day_is_taken_and_a_lost_one_is_not_passed_over(tmp_path):
+    root = small_root(tmp_path)
+    before = release(root)
+    list(retention(root, events=3).apply())
+    lost = root / "training_samples" / "date=2025-01-02" / "tenant=acme" / "part-0.parquet"
+    data = lost.read_bytes()
+    lost.unlink()
+    for damaged in (None, b"damaged"):
+        if damaged:
+            lost.write_bytes(damaged)
+        with pytest.raises(ReleaseError, match="2025-01-02 is lost"):
+            release(root)
+    left = release(root, allow_missing=True).manifest.content
+    assert "2025-01-02 is left out: it is lost" in left.warnings
+    lost.write_bytes(data)  # with another time than the one recorded
+    Releases(open_store(str(root))).delete(before.manifest)
+    assert release(root).manifest.content.files == before.manifest.content.files
+
+
+def test_a_release_says_which_days_retention_has_deleted(tmp_path):
+    root = small_root(tmp_path)
+    list(retention(root, samples=3).apply())
+    words = "days before 2025-01-06 are left out: retention has deleted their samples"
+    assert words in release(root).manifest.content.warnings
 
 
 def test_the_latest_releases_stay_and_pinned_ones(tmp_path):
