@@ -37,7 +37,7 @@ from recsys_pipeline.storage.landing import (
 from recsys_pipeline.storage.layout import data_file, data_partition
 from recsys_pipeline.storage.records import Partition, Pin, Record
 from recsys_pipeline.tenants import UNASSIGNED, TenantConfig, overrides, tenant_config
-from recsys_pipeline.transforms.validation import Split, split
+from recsys_pipeline.transforms.validation import Split, share_counts, split
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -281,12 +281,11 @@ class View:
         return split(rows, kind, listed if kind == "items" else None)
 
     def is_held(self, kind: Kind, partition: Partition, counts: Mapping[str, int]) -> bool:
-        """Apply the quarantine limit to a partition's counts; parked rows count in no day.
+        """Apply the quarantine limit to a partition's counts.
 
         Days before the start date have no partition in which to be looked at: never held.
         """
-        rows = counts["landed"] - counts["parked"]
-        rejected = counts["rejected"] - counts["parked"]
+        rejected, rows = share_counts(counts)
         if partition[0] < self.settings.start_date:
             return False
         if rows < max(self.settings.quarantine_min_rows, 1):
