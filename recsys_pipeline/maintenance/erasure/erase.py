@@ -89,7 +89,7 @@ def finish(
     """Go through all layers again for erasures that are not settled, by the hashes of ids.
 
     Args:
-        settings: The storage root.
+        settings: The storage root and the metadata database.
         tenant: Only this tenant's.
         watch: Called after each layer.
 
@@ -156,8 +156,7 @@ def _layers(settings: Settings, objects: ObjectStore, subjects: Subjects) -> Ite
     yield _sealed(objects, computed)
     yield erase_releases(objects, computed)
     objects.sweep(STAGED)
-    if subjects.plain:
-        yield erase_metadata(settings.metadata_url, subjects)
+    yield erase_metadata(settings.metadata_url, subjects)
 
 
 def _states(objects: ObjectStore, subjects: Subjects) -> Layer:
