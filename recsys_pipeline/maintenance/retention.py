@@ -18,6 +18,7 @@ from recsys_pipeline.errors import RecsysError
 from recsys_pipeline.storage.horizons import Horizon, move_horizon, read_horizons
 from recsys_pipeline.storage.landing_erasure import ErasableLanding
 from recsys_pipeline.storage.landing_upkeep import clean
+from recsys_pipeline.storage.layout import data_partition
 from recsys_pipeline.storage.releases import Releases
 from recsys_pipeline.tenants import UNASSIGNED
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from recsys_pipeline.settings import RetentionLayer, Settings
     from recsys_pipeline.storage.manifest import Manifest
     from recsys_pipeline.storage.parquet_store import ParquetStore
+    from recsys_pipeline.storage.records import Partition
 
 TABLES: dict[RetentionLayer, tuple[str, ...]] = {
     "events": ("validated_interactions",),
@@ -84,6 +86,7 @@ class Retention:
         self._today = today
         self._view = View(settings, store)
         self._releases = Releases(store.objects)
+        self._partitions: dict[str, set[Partition]] = {}
         known = {t for one in self._view.snapshots.values() for _, t in one.content()}
         known |= {one.content.tenant for one in self._releases.all()}
         known |= set(read_horizons(store.objects).tenants)
@@ -187,9 +190,18 @@ class Retention:
 
     def _delete(self, tenant: str, layer: RetentionLayer, first: date) -> None:
         for table in TABLES[layer]:
-            for day in self._view.published_days(table):
-                if day < first and tenant in self._view.records(table, day):
+            for day, of in sorted(self._stored(table)):
+                if of == tenant and day < first:
                     self._store.forget(table, (day, tenant))
+
+    def _stored(self, table: str) -> set[Partition]:
+        """Return what there is of a table: files without a record, which killed runs have left, too."""
+        if table not in self._partitions:
+            days = self._view.published_days(table)
+            recorded = {(day, tenant) for day in days for tenant in self._view.records(table, day)}
+            files = map(data_partition, self._store.objects.list(f"{table}/"))
+            self._partitions[table] = recorded | {found for found in files if found}
+        return self._partitions[table]
 
     def _surplus(self, tenant: str, kept: int) -> list[Manifest]:
         """Return the releases that are neither pinned nor among the latest."""

@@ -82,6 +82,16 @@ def test_a_layer_loses_its_old_days_and_they_are_not_missed(tmp_path, layer):
     assert [s.state for s in retention(tmp_path, ["acme"], **{layer: 3}).apply()] == ["nothing"]
 
 
+def test_files_that_a_killed_run_left_without_a_record_go_too(tmp_path):
+    filled(tmp_path)
+    objects = open_store(str(tmp_path))
+    for path in objects.list("_meta/published/training_samples/"):
+        if path.endswith(("2025-01-01.json", "2025-01-02.json", "2025-01-07.json")):
+            objects.delete(path)
+    list(retention(tmp_path, samples=3).apply())
+    assert min(days_of(tmp_path, "training_samples")) >= str(FIRST)
+
+
 def test_days_after_sealed_ones_stay_current_and_come_out_the_same(tmp_path):
     filled(tmp_path)
     before = file_hashes(tmp_path)
