@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Literal
 from recsys_pipeline.engines.pending import Standing, standings
 from recsys_pipeline.engines.sealed import seal
 from recsys_pipeline.engines.view import View
-from recsys_pipeline.errors import RecsysError
+from recsys_pipeline.errors import RecsysError, TenantError
 from recsys_pipeline.storage.horizons import Horizon, move_horizon, read_horizons
 from recsys_pipeline.storage.landing_erasure import ErasableLanding
 from recsys_pipeline.storage.landing_upkeep import clean
 from recsys_pipeline.storage.layout import data_partition
 from recsys_pipeline.storage.releases import Releases
-from recsys_pipeline.tenants import UNASSIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +44,7 @@ class Step:
 
     Attributes:
         tenant: The tenant.
-        layer: The layer.
+        layer: The layer; `any layer` where the tenant's configuration can't be read.
         kept_from: The first day that is kept; None for releases.
         count: Days (of the largest of its tables), or releases.
         rows: Rows, in all its tables.
@@ -90,7 +89,7 @@ class Retention:
         known = {t for one in self._view.snapshots.values() for _, t in one.content()}
         known |= {one.content.tenant for one in self._releases.all()}
         known |= set(read_horizons(store.objects).tenants)
-        self._tenants = sorted(known - {UNASSIGNED} if tenants is None else set(tenants))
+        self._tenants = sorted(known if tenants is None else set(tenants))
 
     def plan(self) -> Iterator[Step]:
         """Yield what is due, and what is refused and why; nothing is changed."""
@@ -107,7 +106,12 @@ class Retention:
 
     def _go(self, *, apply: bool) -> Iterator[Step]:
         for tenant in self._tenants:
-            wished = self._view.config(tenant).retention
+            try:
+                wished = self._view.config(tenant).retention
+            except TenantError as error:  # its rows landed before `tenants.toml` was without it
+                if self._settings.retention:
+                    yield Step(tenant, "any layer", None, 0, 0, 0, "refused", str(error))
+                continue
             for layer in TABLES:
                 if layer in wished:
                     first = self._today - timedelta(days=wished[layer])

@@ -194,6 +194,28 @@ def test_a_restored_day_is_taken_and_a_lost_one_is_not_passed_over(tmp_path):
     assert release(root).manifest.content.files == before.manifest.content.files
 
 
+def test_texts_of_nobody_go_as_those_of_tenants(tmp_path):
+    text = {"problem": "tenant.present", "raw": "{}", "parked": True}
+    rows = [event("unassigned", day=n, user=None, timestamp=None, **text) for n in range(DAYS)]
+    land(tmp_path, rows, "a")
+    run_days(settings_for(tmp_path), all_days(DAYS))
+    assert {s.state for s in retention(tmp_path, events=3, quarantine=3).apply()} == {"done"}
+    assert min(days_of(tmp_path, "quarantined_interactions", "unassigned")) == str(FIRST)
+    landed = Landing(str(tmp_path), "interactions").snapshot().content()
+    assert min(day for day, _ in landed) == FIRST
+    assert pending_days(view_of(settings_for(tmp_path))) == []
+
+
+def test_a_tenant_that_is_no_longer_known_keeps_no_other_from_being_done(tmp_path):
+    (tmp_path / "tenants.toml").write_text("[tenants.zeta]\n")
+    for tenant in ("acme", "zeta"):
+        land(tmp_path, [event(tenant, day=n) for n in range(DAYS)], "a")
+    settings = settings_for(tmp_path, auto_tenants=False, retention={"events": 3})
+    run_days(settings, all_days(DAYS))
+    steps = Retention(settings, ParquetStore(open_store(str(tmp_path))), TODAY).apply()
+    assert {s.tenant: s.state for s in steps} == {"acme": "refused", "zeta": "done"}
+
+
 def test_a_release_says_which_days_retention_has_deleted(tmp_path):
     root = small_root(tmp_path)
     list(retention(root, samples=3).apply())
