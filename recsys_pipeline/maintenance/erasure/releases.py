@@ -36,8 +36,7 @@ USERS = "vocabularies/users.parquet"
 def erase_releases(objects: ObjectStore, subjects: Subjects) -> Layer:
     """Replace the releases of a tenant that hold erased users by ones that don't.
 
-    Raises:
-        ReleaseError: A release can't be read.
+    Those that can't be read are told in the note, and wait: nobody knows whom they hold.
     """
     releases = Releases(objects)
     # files of one that was being deleted when its process was killed are of nobody's any more
@@ -45,6 +44,7 @@ def erase_releases(objects: ObjectStore, subjects: Subjects) -> Layer:
     seen: set[str] = set()
     rows = 0
     made: list[tuple[str, str]] = []
+    unreadable: list[str] = []
     # another erasure may have put one in the place of one that is being rewritten here
     while unseen := [one for one in releases.all(subjects.tenant) if one.release not in seen]:
         for old in unseen:
@@ -57,19 +57,22 @@ def erase_releases(objects: ObjectStore, subjects: Subjects) -> Layer:
                     new, files = rewriting.make()
                 except (FileNotFoundError, pl.exceptions.ComputeError):
                     if releases.is_there(old):
-                        raise
+                        unreadable.append(old.release)
                     continue
                 if releases.replace(old, new, files):
                     seen.add(new.release)
                     rows += rewriting.rows
                     hashes = ((file.path, file.blake2b) for file in new.content.files)
                     made.append((new.release, content_of(hashes)))
+    unreadable += [error.culprit for error in releases.judged(subjects.tenant)[1]]
     return Layer(
         name="releases",
         looked_at=len(seen) - len(made),
         changed=len(made),
         rows=rows,
+        waiting=len(unreadable),
         content=content_of(made),
+        note=f"restore or delete what can't be read: {', '.join(unreadable)}" if unreadable else "",
     )
 
 

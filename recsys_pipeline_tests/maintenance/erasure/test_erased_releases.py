@@ -44,6 +44,16 @@ def test_a_pinned_one_stays_pinned(releases):
     assert not releases.is_pinned(oldest)
 
 
+@pytest.mark.parametrize("name", [MANIFEST, "train/part-00000.parquet"])
+def test_one_that_can_not_be_read_waits_and_keeps_no_other_from_being_done(releases, name):
+    damaged, other = releases.all("acme")
+    releases.objects.write(release_file("acme", damaged.release, name), b"{")
+    done = erase_releases(releases.objects, GONE)
+    assert (done.changed, done.waiting) == (1, 1)
+    assert damaged.release in done.note
+    assert other.release not in {one.release for one in releases.all("acme")}
+
+
 @pytest.mark.parametrize("when", ["is_needed", "make"])
 def test_of_two_erasures_at_once_none_puts_back_whom_the_other_erased(releases, monkeypatch, when):
     """The other one is done while a release is looked at, or made anew."""
