@@ -21,9 +21,10 @@ from recsys_pipeline.engines.webhooks import check_webhook, send_webhooks
 from recsys_pipeline.engines.workspace import LEFTOVER_AGE, Workspace
 from recsys_pipeline.errors import RecsysError, ReleaseError
 from recsys_pipeline.schemas.releases import VOCABULARIES, never_null, released_schema
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.layout import release_file
 from recsys_pipeline.storage.manifest import Column, Content, InputDay, Making, Manifest
-from recsys_pipeline.storage.releases import Releases, hash_file
+from recsys_pipeline.storage.releases import Releases
 from recsys_pipeline.transforms.catalogue import catalogue_as_of
 
 if TYPE_CHECKING:

@@ -59,9 +59,9 @@ def release_inputs(view: View, spec: ReleaseSpec) -> ReleaseInputs:
     known = {p for p in known | view.partitions(SAMPLES) if spec.first <= p[0] <= spec.last}
     wrong: dict[str, list[date]] = {"stale": [], "missing": [], "held": [], "lost": []}
     found: dict[date, Record] = {}
-    for day, record in _sealed(view, spec).items():
-        if view.store.holds(SAMPLES, (day, spec.tenant), record):
-            found[day] = record
+    for day, recorded in _sealed(view, spec).items():
+        if view.store.holds(SAMPLES, (day, spec.tenant), recorded):
+            found[day] = recorded
         else:
             wrong["lost"].append(day)
     for partition in sorted(p for p in known if p[1] == spec.tenant):

@@ -12,9 +12,9 @@ from recsys_pipeline.engines.effective import digest
 from recsys_pipeline.engines.state_files import keep_state, kept_state
 from recsys_pipeline.engines.states import States
 from recsys_pipeline.errors import StaleInputError, StorageError
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.horizons import EVENTS, Horizon, Seal, move_horizon, read_horizons
 from recsys_pipeline.storage.layout import sealed_file
-from recsys_pipeline.storage.releases import hash_file
 from recsys_pipeline.transforms.event_pass import totals_frame
 from recsys_pipeline.transforms.leakage_sealed import Sealed
 from recsys_pipeline.transforms.state import State

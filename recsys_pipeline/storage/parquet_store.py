@@ -12,12 +12,13 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from recsys_pipeline.errors import StaleInputError
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.layout import data_file, record_file
 from recsys_pipeline.storage.records import Pin, Record, Records
 
@@ -167,7 +168,7 @@ class ParquetStore:
         if handle is None:
             return False
         with handle:
-            return _digest(handle) == record.content
+            return hash_file(handle) == record.content
 
     def rewrite(
         self,
@@ -307,8 +308,4 @@ class ParquetStore:
 
 def _hash_of(path: Path) -> str:
     with path.open("rb") as handle:
-        return _digest(handle)
-
-
-def _digest(handle: BinaryIO) -> str:
-    return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hash_file(handle)

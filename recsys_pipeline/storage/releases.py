@@ -1,17 +1,17 @@
 """Releases on the store: a folder of files each, whose manifest is written last.
 
 A folder without a manifest is no release: what a killed run has left there, the next one of the tenant
-finishes or removes. A release is never replaced.
+finishes or removes. A release never changes; an erasure puts another one in its place.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from recsys_pipeline.errors import ReleaseError
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.layout import (
     MANIFEST,
     RELEASES,
@@ -27,11 +27,9 @@ from recsys_pipeline.storage.manifest import Manifest, decode
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from typing import BinaryIO
 
     from recsys_pipeline.storage.objects import Held, ObjectStore
 
-_BLOCK = 2**20
 
 Fault = Literal["bad", "missing", "extra"]
 
@@ -42,14 +40,6 @@ class Finding(NamedTuple):
     path: str
     fault: Fault
     words: str
-
-
-def hash_file(handle: BinaryIO) -> str:
-    """Return the hash of an open file's bytes, as manifests have it."""
-    digest = hashlib.blake2b(digest_size=16)
-    while block := handle.read(_BLOCK):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 class Releases:

@@ -12,6 +12,7 @@ import polars as pl
 
 from recsys_pipeline.engines.workspace import Workspace
 from recsys_pipeline.maintenance.erasure.receipt import Layer, content_of
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.layout import release_file
 from recsys_pipeline.storage.manifest import (
     Content,
@@ -22,7 +23,7 @@ from recsys_pipeline.storage.manifest import (
     split_folder,
 )
 from recsys_pipeline.storage.parquet_store import PARQUET
-from recsys_pipeline.storage.releases import Releases, hash_file
+from recsys_pipeline.storage.releases import Releases
 
 if TYPE_CHECKING:
     from pathlib import Path
