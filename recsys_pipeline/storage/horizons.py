@@ -107,14 +107,17 @@ def move_horizon(
         lock.confirm()
         every = Horizons(tenants={**horizons.tenants, tenant: made})
         objects.write(HORIZONS, (every.model_dump_json(indent=1) + "\n").encode())
+        lock.confirm()  # whoever has it by now writes a state of its own
         _sweep(objects, tenant, made)
     return made
 
 
 def sweep_sealed(objects: ObjectStore, tenant: str) -> int:
     """Delete the sealed states of a tenant that killed runs have left; return how many."""
-    with objects.lock("horizons"):
-        return _sweep(objects, tenant, read_horizons(objects).of(tenant))
+    with objects.lock("horizons") as lock:
+        horizon = read_horizons(objects).of(tenant)
+        lock.confirm()
+        return _sweep(objects, tenant, horizon)
 
 
 def _sweep(objects: ObjectStore, tenant: str, horizon: Horizon) -> int:

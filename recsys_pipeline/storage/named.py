@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 _SEPARATORS = re.compile(r"[\s,;|\"'{}\[\]()<>=\\]+")
 _DELIMITERS = ",;|\t\n"
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.|"")*)"', re.DOTALL)
+_JSON = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_CSV = re.compile(r'"((?:[^"]|"")*)"')
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _CONTROL = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -27,7 +28,8 @@ def words(text: str) -> set[str]:
             found |= {part, *part.split(":")}
         for field in re.split(f"[{_DELIMITERS}]", form):
             found |= {field.strip(), field.strip().strip('"')}
-        found |= {_unescaped(quoted) for quoted in _QUOTED.findall(form)}
+        found |= {_unescaped(quoted) for quoted in _JSON.findall(form)}
+    found |= {quoted.replace('""', '"').strip() for quoted in _CSV.findall(text)}
     return found - {""}
 
 
@@ -44,7 +46,6 @@ def _forms(text: str) -> Iterator[str]:
         yield _unescaped(text)
     if '""' in text:
         yield text.replace('""', '"')
-        yield from (quoted.replace('""', '"') for quoted in _QUOTED.findall(text))
 
 
 def _unescaped(text: str) -> str:
