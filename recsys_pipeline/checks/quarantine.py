@@ -12,6 +12,7 @@ from recsys_pipeline.checks.common import daily_check, file_rows, partitions, ta
 from recsys_pipeline.engines.view import QUARANTINED, VALIDATED, View
 from recsys_pipeline.observability.held import tell_held
 from recsys_pipeline.storage.records import Partition
+from recsys_pipeline.transforms.validation import share_counts
 
 if TYPE_CHECKING:
     from recsys_pipeline.storage.landing import Kind
@@ -97,9 +98,7 @@ def _limit(kind: Kind, view: View) -> dg.AssetCheckResult:
         for tenant, record in sorted(view.records(asset, day).items()):
             if not record.held:
                 continue
-            counts = record.counts
-            rows = counts["landed"] - counts["parked"]
-            rejected = counts["rejected"] - counts["parked"]
+            rejected, rows = share_counts(record.counts)
             limit = view.quarantine_limit(kind, (day, tenant))
             held.append(
                 (day.isoformat(), tenant, rejected, rows, f"{rejected / rows:.1%}", f"{limit:.1%}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +61,7 @@ def erase(
         get_settings(),
         check_name(tenant),
         ids,
-        further=_dagster if dagster_home() else None,
+        further=partial(_dagster, tenant) if dagster_home() else None,
         watch=None if json else _told,
     )
     _end([receipt], json=json)
@@ -122,10 +123,13 @@ def _told(layer: Layer) -> None:
     )
 
 
-def _dagster(ids: frozenset[tuple[str, str | None]]) -> Iterator[Layer]:
+def _dagster(tenant: str, ids: frozenset[tuple[str, str | None]]) -> Iterator[Layer]:
     from recsys_pipeline.resources.erased_logs import erase_logs
+    from recsys_pipeline.settings import get_settings
+    from recsys_pipeline.storage.landing import TABLES, Landing
 
-    yield from erase_logs(ids)
+    tables = (Landing(get_settings().storage_root, kind).snapshot() for kind in TABLES)
+    yield from erase_logs(ids, {tenant, *(name for table in tables for _, name in table.content())})
 
 
 def _end(done: list[Receipt], *, json: bool) -> None:

@@ -92,6 +92,7 @@ def accept(
     from recsys_pipeline.engines.view import VALIDATED
     from recsys_pipeline.resources.pipeline import open_view
     from recsys_pipeline.tenants import check_name
+    from recsys_pipeline.transforms.validation import share_counts
 
     try:
         wanted = date.fromisoformat(day)
@@ -108,7 +109,8 @@ def accept(
         raise LandingError(
             f"{VALIDATED[kind]} {wanted} {tenant}", "is not held", "See `recsys status`"
         )
-    share = (counts["rejected"] - counts["parked"]) / (counts["landed"] - counts["parked"])
+    rejected, rows = share_counts(counts)
+    share = rejected / rows
     store(
         view.store.objects,
         Acceptance(

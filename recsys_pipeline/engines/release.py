@@ -21,9 +21,10 @@ from recsys_pipeline.engines.webhooks import check_webhook, send_webhooks
 from recsys_pipeline.engines.workspace import LEFTOVER_AGE, Workspace
 from recsys_pipeline.errors import RecsysError, ReleaseError
 from recsys_pipeline.schemas.releases import VOCABULARIES, never_null, released_schema
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.layout import release_file
 from recsys_pipeline.storage.manifest import Column, Content, InputDay, Making, Manifest
-from recsys_pipeline.storage.releases import Releases, hash_file
+from recsys_pipeline.storage.releases import Releases
 from recsys_pipeline.transforms.catalogue import catalogue_as_of
 
 if TYPE_CHECKING:
@@ -135,9 +136,17 @@ def _libraries() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
+def _deleted(view: View, spec: ReleaseSpec) -> tuple[str, ...]:
+    """Warn where the window begins before the samples that retention has kept."""
+    first = view.horizons.of(spec.tenant).kept_from.get(SAMPLES)
+    if first is None or spec.first >= first:
+        return ()
+    return (f"days before {first} are left out: retention has deleted their samples",)
+
+
 def _short_sequences(view: View, spec: ReleaseSpec) -> tuple[str, ...]:
     """Warn where sequences can't go back to events that retention has sealed."""
-    seal = view.horizons.of(spec.tenant).seal
+    seal = view.seal(spec.tenant)
     if not spec.sequence_length or seal is None:
         return ()
     return (f"sequences have no events up to {seal.day}: retention has sealed them",)
@@ -242,7 +251,7 @@ def _content(
     checks: list[CheckResult],
     files: Files,
 ) -> Content:
-    warnings = [*inputs.warnings(), *_short_sequences(view, spec)]
+    warnings = [*inputs.warnings(), *_deleted(view, spec), *_short_sequences(view, spec)]
     if spec.split == "leave-last-out":
         warnings.append(LEAKAGE_WARNING)
     for fold in folds:

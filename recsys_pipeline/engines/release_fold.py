@@ -23,10 +23,10 @@ from recsys_pipeline.schemas.releases import (
     indexed,
     released_schema,
 )
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.layout import shard_file
 from recsys_pipeline.storage.manifest import CheckResult, FoldRows, ReleasedFile, split_folder
 from recsys_pipeline.storage.parquet_store import PARQUET
-from recsys_pipeline.storage.releases import hash_file
 from recsys_pipeline.transforms.item_frequencies import PositiveCounts, item_frequencies
 from recsys_pipeline.transforms.leave_last_out import held_out, latest_positives, leave_last_out
 from recsys_pipeline.transforms.sequences import with_values

@@ -24,7 +24,8 @@ class ReleaseInputs:
 
     Attributes:
         records: What is published, by day, in order; days without rows are left out.
-        left_out: Days that were never published or are held, and which of the two.
+        left_out: Days that were never published, are held, or are lost (published, sealed, and damaged
+            since), and which of these.
     """
 
     records: dict[date, Record]
@@ -40,8 +41,8 @@ def release_inputs(view: View, spec: ReleaseSpec) -> ReleaseInputs:
 
     Raises:
         SettingsError: The window begins before the start date.
-        ReleaseError: A day is stale; or missing or held, unless they may be left out; or no day of the
-            window has samples.
+        ReleaseError: A day is stale; or missing, held or lost, unless they may be left out; or no day of
+            the window has samples.
     """
     start = view.settings.start_date
     if spec.first < start:
@@ -54,10 +55,15 @@ def release_inputs(view: View, spec: ReleaseSpec) -> ReleaseInputs:
     events = view.chains("interactions", spec.last)
     items = view.chains("items", spec.last)
     seen = view.effective("interactions", spec.last)
-    known = {p for p in view.landed("interactions") if spec.first <= p[0] <= spec.last}
-    known |= {p for p in view.partitions(SAMPLES) if spec.first <= p[0] <= spec.last}
-    found = _sealed(view, spec)
-    wrong: dict[str, list[date]] = {"stale": [], "missing": [], "held": []}
+    known = {p for p in view.landed("interactions") if view.keeps(SAMPLES, p)}
+    known = {p for p in known | view.partitions(SAMPLES) if spec.first <= p[0] <= spec.last}
+    wrong: dict[str, list[date]] = {"stale": [], "missing": [], "held": [], "lost": []}
+    found: dict[date, Record] = {}
+    for day, recorded in _sealed(view, spec).items():
+        if view.store.holds(SAMPLES, (day, spec.tenant), recorded):
+            found[day] = recorded
+        else:
+            wrong["lost"].append(day)
     for partition in sorted(p for p in known if p[1] == spec.tenant):
         record = view.intact(SAMPLES, partition)
         if partition in seen and seen[partition].held:
@@ -72,6 +78,8 @@ def release_inputs(view: View, spec: ReleaseSpec) -> ReleaseInputs:
         "missing": f"Make it: {run}; or leave it out with --allow-missing",
         "held": f"recsys quarantine accept --tenant {spec.tenant} --date {{day}}; or leave it out with "
         "--allow-missing",
+        "lost": "The events are sealed: it can't be made again. Restore its file from a backup; or leave it "
+        "out with --allow-missing",
     }
     for state, days in wrong.items():
         if days and (state == "stale" or not spec.allow_missing):
@@ -87,17 +95,17 @@ def release_inputs(view: View, spec: ReleaseSpec) -> ReleaseInputs:
             f"has no rows from {spec.first} to {spec.last}",
             f"Choose other days, or make these: {run}",
         )
-    left_out = {day: state for state in ("missing", "held") for day in wrong[state]}
+    left_out = {day: state for state in ("missing", "held", "lost") for day in wrong[state]}
     return ReleaseInputs(records, left_out)
 
 
 def _sealed(view: View, spec: ReleaseSpec) -> dict[date, Record]:
-    """Return what is published of days whose events are sealed: it can't be stale any more."""
+    """Return what is recorded of days whose events are sealed: it can't be stale any more."""
     return {
         day: record
         for day in view.published_days(SAMPLES)
         if spec.first <= day <= spec.last and not view.keeps(SAMPLES, (day, spec.tenant))
-        if (record := view.intact(SAMPLES, (day, spec.tenant))) is not None
+        if (record := view.records(SAMPLES, day).get(spec.tenant)) is not None
     }
 
 

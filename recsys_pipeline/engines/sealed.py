@@ -12,9 +12,9 @@ from recsys_pipeline.engines.effective import digest
 from recsys_pipeline.engines.state_files import keep_state, kept_state
 from recsys_pipeline.engines.states import States
 from recsys_pipeline.errors import StaleInputError, StorageError
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.horizons import EVENTS, Horizon, Seal, move_horizon, read_horizons
 from recsys_pipeline.storage.layout import sealed_file
-from recsys_pipeline.storage.releases import hash_file
 from recsys_pipeline.transforms.event_pass import totals_frame
 from recsys_pipeline.transforms.leakage_sealed import Sealed
 from recsys_pipeline.transforms.state import State
@@ -34,10 +34,12 @@ def sealed_state(objects: ObjectStore, tenant: str, seal: Seal) -> State:
     """Read the state that is left of a tenant's sealed events.
 
     Raises:
+        StaleInputError: The seal has been replaced since it was read.
         StorageError: It is gone or damaged, and with it what later days are made from.
     """
     state = kept_state(objects, seal.state)
     if state is None:
+        _confirm(tenant, read_horizons(objects).of(tenant), seal)
         raise StorageError(
             objects.uri(seal.state),
             f"is missing or damaged: it is what is left of the events of {tenant} up to {seal.day}",
@@ -46,7 +48,7 @@ def sealed_state(objects: ObjectStore, tenant: str, seal: Seal) -> State:
     return state
 
 
-def seal(view: View, tenant: str, last: date) -> Seal:
+def seal(view: View, tenant: str, last: date) -> None:
     """Keep the state after a day, and see none of its events from then on.
 
     Nothing is deleted. What later days are made from stays the same, so none of them goes stale.
@@ -55,21 +57,26 @@ def seal(view: View, tenant: str, last: date) -> Seal:
         view: What is published, seen now.
         tenant: The tenant.
         last: The last day to seal.
+
+    Raises:
+        StaleInputError: Another run, or an erasure, has replaced the seal meanwhile.
     """
     objects = view.store.objects
-    states = States(view, last)
-    state = states.after(tenant, last)
+    state = States(view, last).after(tenant, last)
     chain = view.chains("interactions", last).until(tenant, last)
-    path = sealed_file(tenant, last, chain)
-    keep_state(objects, path, state)
-    made = _seal_of(objects, path, last, chain)
-    move_horizon(objects, tenant, lambda horizon: _sealed(horizon, made))
-    return made
+    first = last + timedelta(days=1)
+
+    def sealed(horizon: Horizon) -> Horizon:
+        _confirm(tenant, horizon, view.horizons.of(tenant).seal)
+        kept = {**horizon.kept_from, EVENTS: first, "validated_interactions": first}
+        return Horizon(kept_from=kept, seal=_keep(objects, tenant, last, chain, state))
+
+    move_horizon(objects, tenant, sealed)
 
 
 def sealed_sums(view: View, tenant: str) -> Sealed | None:
     """Return what the leakage check may know of a tenant's sealed events; None where it has none."""
-    seal = view.horizons.of(tenant).seal
+    seal = view.seal(tenant)
     if seal is None:
         return None
     state = sealed_state(view.store.objects, tenant, seal)
@@ -110,6 +117,9 @@ def seal_without(
 
     Returns:
         Number of users taken out.
+
+    Raises:
+        StaleInputError: Another run has replaced the seal meanwhile.
     """
     old = read_horizons(objects).of(tenant).seal
     if old is None:
@@ -124,30 +134,28 @@ def seal_without(
         buckets.append(bucket.without(codes) if len(codes) else bucket)
     if gone:
         chain = digest("without", gone, old.chain)
-        path = sealed_file(tenant, old.day, chain)
-        keep_state(objects, path, State.of(state.items, buckets))
-        made = _seal_of(objects, path, old.day, chain)
+        left = State.of(state.items, buckets)
 
-        def changed(horizon: Horizon) -> Horizon:
-            return horizon.model_copy(update={"seal": made}) if horizon.seal == old else horizon
+        def without(horizon: Horizon) -> Horizon:
+            _confirm(tenant, horizon, old)
+            made = _keep(objects, tenant, old.day, chain, left)
+            return horizon.model_copy(update={"seal": made})
 
-        if move_horizon(objects, tenant, changed).seal != made:
-            raise StaleInputError(f"seal of {tenant}", "was moved meanwhile", "Run it again")
-        objects.delete(old.state)
+        move_horizon(objects, tenant, without)
     return gone
 
 
-def _seal_of(objects: ObjectStore, path: str, day: date, chain: str) -> Seal:
+def _confirm(tenant: str, horizon: Horizon, seen: Seal | None) -> None:
+    """Refuse to go on from a seal that is no longer the tenant's."""
+    if horizon.seal != seen:
+        raise StaleInputError(f"seal of {tenant}", "was replaced meanwhile", "Run it again")
+
+
+def _keep(objects: ObjectStore, tenant: str, day: date, chain: str, state: State) -> Seal:
+    path = sealed_file(tenant, day, chain)
+    keep_state(objects, path, state)
     handle = objects.open(path)
     if handle is None:
         raise StorageError(objects.uri(path), "was removed while it was written", "Run it again")
     with handle:
         return Seal(day=day, chain=chain, state=path, blake2b=hash_file(handle))
-
-
-def _sealed(horizon: Horizon, made: Seal) -> Horizon:
-    if horizon.seal is not None and horizon.seal.day > made.day:
-        return horizon  # another run was further
-    first = made.day + timedelta(days=1)
-    kept = {**horizon.kept_from, EVENTS: first, "validated_interactions": first}
-    return Horizon(kept_from=kept, seal=made)

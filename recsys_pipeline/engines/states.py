@@ -148,7 +148,7 @@ class States:
         from recsys_pipeline.engines.sealed import sealed_state
         from recsys_pipeline.transforms.state import State
 
-        seal = self._view.horizons.of(tenant).seal
+        seal = self._view.seal(tenant)
         if seal is None:
             return _Position(None, State.empty())
         return _Position(seal.day, sealed_state(self._objects, tenant, seal), kept=seal.day)

@@ -131,8 +131,8 @@ def validate(
 
 
 _NOTHING: dict[str, Any] = {
-    "landed": 0, "valid": 0, "duplicate": 0, "rejected": 0, "parked": 0, "ratings_quantised": 0,
-    "reasons": {},
+    "landed": 0, "valid": 0, "duplicate": 0, "rejected": 0, "parked": 0, "erased": 0,
+    "ratings_quantised": 0, "reasons": {},
 }  # fmt: skip
 
 

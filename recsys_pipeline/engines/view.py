@@ -26,7 +26,7 @@ from recsys_pipeline.errors import StaleInputError
 from recsys_pipeline.schemas.interactions import Interaction
 from recsys_pipeline.schemas.items import Item
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.storage.horizons import EVENTS, Horizons, read_horizons
+from recsys_pipeline.storage.horizons import EVENTS, Horizons, Seal, read_horizons
 from recsys_pipeline.storage.landing import (
     TABLES,
     Kind,
@@ -37,7 +37,7 @@ from recsys_pipeline.storage.landing import (
 from recsys_pipeline.storage.layout import data_file, data_partition
 from recsys_pipeline.storage.records import Partition, Pin, Record
 from recsys_pipeline.tenants import UNASSIGNED, TenantConfig, overrides, tenant_config
-from recsys_pipeline.transforms.validation import Split, split
+from recsys_pipeline.transforms.validation import Split, share_counts, split
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -172,6 +172,16 @@ class View:
         """What retention has left."""
         return read_horizons(self.store.objects)
 
+    @cached_property
+    def _seals(self) -> dict[str, Seal]:
+        start = self.settings.start_date
+        every = {t: h.seal for t, h in self.horizons.tenants.items() if h.seal is not None}
+        return {tenant: seal for tenant, seal in every.items() if start <= seal.day}
+
+    def seal(self, tenant: str) -> Seal | None:
+        """Return what is left of a tenant's sealed events; None where all are before the start date."""
+        return self._seals.get(tenant)
+
     def keeps(self, asset: str, partition: Partition) -> bool:
         """Say whether a day of an asset is made: one that retention has passed is not.
 
@@ -271,12 +281,11 @@ class View:
         return split(rows, kind, listed if kind == "items" else None)
 
     def is_held(self, kind: Kind, partition: Partition, counts: Mapping[str, int]) -> bool:
-        """Apply the quarantine limit to a partition's counts; parked rows count in no day.
+        """Apply the quarantine limit to a partition's counts.
 
         Days before the start date have no partition in which to be looked at: never held.
         """
-        rows = counts["landed"] - counts["parked"]
-        rejected = counts["rejected"] - counts["parked"]
+        rejected, rows = share_counts(counts)
         if partition[0] < self.settings.start_date:
             return False
         if rows < max(self.settings.quarantine_min_rows, 1):
@@ -380,6 +389,5 @@ class View:
 
     def chains(self, kind: Kind, until: date, *, resolve: bool = True) -> Chains:
         """Return the running hash of everything that each tenant's days hold."""
-        seals = {t: h.seal for t, h in self.horizons.tenants.items() if h.seal is not None}
-        sealed = seals if kind == "interactions" else None
+        sealed = self._seals if kind == "interactions" else None
         return Chains.over(self.effective(kind, until, resolve=resolve), sealed)

@@ -18,7 +18,7 @@ def blanked(rows: pl.DataFrame, erased: Subjects) -> pl.DataFrame:
     """Empty the rows of erased users, so that they are counted, quarantined and say nothing.
 
     Args:
-        rows: Rows of `LandedInteraction`, of the tenant of `erased`.
+        rows: Rows of `LandedInteraction`, of the tenant of `erased` or of nobody.
         erased: Who was erased.
 
     Returns:

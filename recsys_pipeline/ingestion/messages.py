@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from recsys_pipeline.errors import TenantError
+from recsys_pipeline.ingestion.blanking import blanked
 from recsys_pipeline.ingestion.mapping import load_mapping
 from recsys_pipeline.ingestion.normalise import SCHEMAS, Receipt, normalise, parked_texts
 from recsys_pipeline.ingestion.readers.block import Block, text_of, unreadable_frame
@@ -102,8 +103,17 @@ class MessageRows:
                 frames += self._accepted(block.rows, who, at)
             if lines.height:
                 placed = lines.with_columns(at.gather(lines["position"]))
-                frames.append(parked_texts(placed, self._source.kind, self._receipt(UNASSIGNED)))
+                parked = parked_texts(placed, self._source.kind, self._receipt(UNASSIGNED))
+                frames.append(self._blanked(parked))
         return pl.concat(frames)
+
+    def _blanked(self, parked: pl.DataFrame) -> pl.DataFrame:
+        """Empty the texts that name an erased user of any tenant: they could be of each."""
+        if self._source.kind == "interactions":
+            for tenant in self._erased.tenants:
+                if (erased := self._erased.of(tenant)) is not None:
+                    parked = blanked(parked, erased)
+        return parked
 
     def _owners(self, block: Block, headers: Sequence[str | None]) -> pl.DataFrame:
         """Return `number`, `name` and `problem` of each row: whose it is, or why nobody's."""

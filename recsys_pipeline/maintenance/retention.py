@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal
 from recsys_pipeline.engines.pending import Standing, standings
 from recsys_pipeline.engines.sealed import seal
 from recsys_pipeline.engines.view import View
-from recsys_pipeline.errors import RecsysError
+from recsys_pipeline.errors import RecsysError, TenantError
 from recsys_pipeline.storage.horizons import Horizon, move_horizon, read_horizons
 from recsys_pipeline.storage.landing_erasure import ErasableLanding
 from recsys_pipeline.storage.landing_upkeep import clean
+from recsys_pipeline.storage.layout import data_partition
 from recsys_pipeline.storage.releases import Releases
-from recsys_pipeline.tenants import UNASSIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from recsys_pipeline.settings import RetentionLayer, Settings
     from recsys_pipeline.storage.manifest import Manifest
     from recsys_pipeline.storage.parquet_store import ParquetStore
+    from recsys_pipeline.storage.records import Partition
 
 TABLES: dict[RetentionLayer, tuple[str, ...]] = {
     "events": ("validated_interactions",),
@@ -43,7 +44,7 @@ class Step:
 
     Attributes:
         tenant: The tenant.
-        layer: The layer.
+        layer: The layer; `any layer` where the tenant's configuration can't be read.
         kept_from: The first day that is kept; None for releases.
         count: Days (of the largest of its tables), or releases.
         rows: Rows, in all its tables.
@@ -84,10 +85,11 @@ class Retention:
         self._today = today
         self._view = View(settings, store)
         self._releases = Releases(store.objects)
+        self._partitions: dict[str, set[Partition]] = {}
         known = {t for one in self._view.snapshots.values() for _, t in one.content()}
         known |= {one.content.tenant for one in self._releases.all()}
         known |= set(read_horizons(store.objects).tenants)
-        self._tenants = sorted(known - {UNASSIGNED} if tenants is None else set(tenants))
+        self._tenants = sorted(known if tenants is None else set(tenants))
 
     def plan(self) -> Iterator[Step]:
         """Yield what is due, and what is refused and why; nothing is changed."""
@@ -104,7 +106,12 @@ class Retention:
 
     def _go(self, *, apply: bool) -> Iterator[Step]:
         for tenant in self._tenants:
-            wished = self._view.config(tenant).retention
+            try:
+                wished = self._view.config(tenant).retention
+            except TenantError as error:  # its rows landed before `tenants.toml` was without it
+                if self._settings.retention:
+                    yield Step(tenant, "any layer", None, 0, 0, 0, "refused", str(error))
+                continue
             for layer in TABLES:
                 if layer in wished:
                     first = self._today - timedelta(days=wished[layer])
@@ -164,12 +171,9 @@ class Retention:
 
     def _seal(self, tenant: str, layer: RetentionLayer, first: date) -> None:
         """Put the state in the place of a tenant's events before a day."""
-        objects = self._store.objects
-        old = read_horizons(objects).of(tenant).seal
+        old = read_horizons(self._store.objects).of(tenant).seal
         if old is None or old.day < first - timedelta(days=1):
-            made = seal(View(self._settings, self._store), tenant, first - timedelta(days=1))
-            if old is not None and old.state != made.state:
-                objects.delete(old.state)
+            seal(View(self._settings, self._store), tenant, first - timedelta(days=1))
         ErasableLanding(self._settings.storage_root, "interactions").forget(tenant, first)
         self._delete(tenant, layer, first)
 
@@ -190,9 +194,18 @@ class Retention:
 
     def _delete(self, tenant: str, layer: RetentionLayer, first: date) -> None:
         for table in TABLES[layer]:
-            for day in self._view.published_days(table):
-                if day < first and tenant in self._view.records(table, day):
+            for day, of in sorted(self._stored(table)):
+                if of == tenant and day < first:
                     self._store.forget(table, (day, tenant))
+
+    def _stored(self, table: str) -> set[Partition]:
+        """Return what there is of a table: files without a record, which killed runs have left, too."""
+        if table not in self._partitions:
+            days = self._view.published_days(table)
+            recorded = {(day, tenant) for day in days for tenant in self._view.records(table, day)}
+            files = map(data_partition, self._store.objects.list(f"{table}/"))
+            self._partitions[table] = recorded | {found for found in files if found}
+        return self._partitions[table]
 
     def _surplus(self, tenant: str, kept: int) -> list[Manifest]:
         """Return the releases that are neither pinned nor among the latest."""

@@ -1,7 +1,8 @@
 """Erasure from Dagster's own records: events, ticks, runs, and the output of runs.
 
 The pipeline writes no user's id there. An exception of a library can, and so can who types one into the
-configuration of a run. Only texts are changed, and only whole words of them.
+configuration of a run. Only values are changed, and only whole words of them: keys, names of classes,
+ids of runs and days are what Dagster finds its records by.
 """
 
 from __future__ import annotations
@@ -36,20 +37,25 @@ TEXTS = {
 # an id that is also a word of these records can't be told from the word
 OWN_WORDS = {*STORED, *INTERACTION_TYPES, "raw_interactions", "raw_items", "training_dataset"}
 SHORTEST = 3
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(
+    r'(?P<kind>"__(?:class|enum)__"\s*:\s*)?"(?:[^"\\]|\\.)*"(?P<key>\s*:)?', re.DOTALL
+)
 
 
-def erase_logs(ids: Collection[tuple[str, str | None]]) -> Iterator[Layer]:
+def erase_logs(
+    ids: Collection[tuple[str, str | None]], tenants: Collection[str]
+) -> Iterator[Layer]:
     """Replace the ids of users in the records of the configured Dagster instance.
 
     Args:
         ids: User ids, each with the id of an item, which is left.
+        tenants: Names of tenants, which the records are full of; an id like one is not looked for.
 
     Yields:
         What was done: to the databases, then to the output of runs.
     """
     users = {user for user, _ in ids}
-    sought = {user for user in users if len(user) >= SHORTEST and user not in OWN_WORDS}
+    sought = {user for user in users if len(user) >= SHORTEST} - OWN_WORDS - set(tenants)
     note = "" if sought == users else "ids that are short or a word of ours were not looked for"
     with dg.DagsterInstance.get() as instance:
         databases = _databases(instance)
@@ -123,10 +129,16 @@ def _outputs_erased(folder: Path, sought: Collection[str], note: str) -> Layer:
 
 
 def _without(document: str, user: str) -> str:
-    """Replace a word in the strings of a JSON document, and nowhere else."""
+    """Replace a word in the values of a JSON document that are strings, and nowhere else."""
     word = _whole_word(user)
-    return _STRING.sub(lambda found: word.sub(ERASED, found[0]), document)
+
+    def replaced(found: re.Match[str]) -> str:
+        return found[0] if found["kind"] or found["key"] else word.sub(ERASED, found[0])
+
+    return _STRING.sub(replaced, document)
 
 
 def _whole_word(user: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![0-9A-Za-z_]){re.escape(user)}(?![0-9A-Za-z_])")
+    """Return a pattern of a word that no letter, digit or joined word is beside; an escape may be."""
+    before = r"(?:(?<![0-9A-Za-z_])(?<![0-9A-Za-z_][-./])|(?<=\\[bfnrt]))"
+    return re.compile(rf"{before}{re.escape(user)}(?![-./]?[0-9A-Za-z_])")

@@ -7,11 +7,17 @@ run that made it. So a run goes only when each of its materialisations has a lat
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 # runs deleted per call: each takes some ten milliseconds and holds the database
 MOST = 1_000
+PAGE = 1_000
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _MATERIALISED = dg.DagsterEventType.ASSET_MATERIALIZATION
 
@@ -19,17 +25,27 @@ _MATERIALISED = dg.DagsterEventType.ASSET_MATERIALIZATION
 def prune_runs(instance: dg.DagsterInstance, days: int) -> int:
     """Delete superseded runs that ended more than some days ago; return how many."""
     before = datetime.now(UTC) - timedelta(days=days)
-    old = instance.get_run_records(
-        dg.RunsFilter(statuses=_ENDED, created_before=before), limit=MOST, ascending=True
-    )
     latest: dict[tuple[dg.AssetKey, str], str] = {}
-    deleted = 0
-    for record in old:
-        run_id = record.dagster_run.run_id
-        if (record.end_time or 0) < before.timestamp() and _is_superseded(instance, run_id, latest):
-            instance.delete_run(run_id)
-            deleted += 1
-    return deleted
+    # the page after a run is found by that run, so none is deleted before all have been looked at
+    every = (
+        record.dagster_run.run_id
+        for record in _ended(instance, before)
+        if (record.end_time or 0) < before.timestamp()
+        and _is_superseded(instance, record.dagster_run.run_id, latest)
+    )
+    superseded = list(islice(every, MOST))
+    for run_id in superseded:
+        instance.delete_run(run_id)
+    return len(superseded)
+
+
+def _ended(instance: dg.DagsterInstance, before: datetime) -> Iterator[dg.RunRecord]:
+    """Yield the runs that were made before a time and have ended, the oldest first."""
+    wanted = dg.RunsFilter(statuses=_ENDED, created_before=before)
+    cursor: str | None = None
+    while page := instance.get_run_records(wanted, limit=PAGE, cursor=cursor, ascending=True):
+        yield from page
+        cursor = page[-1].dagster_run.run_id
 
 
 def _is_superseded(

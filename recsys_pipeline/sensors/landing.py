@@ -13,10 +13,11 @@ from recsys_pipeline.engines.pending import pending_days
 from recsys_pipeline.errors import LandingError
 from recsys_pipeline.jobs import daily_pipeline
 from recsys_pipeline.partitions import BRIDGE_DAYS, RANGE_END, RANGE_START, contiguous
-from recsys_pipeline.resources.pipeline import open_view
+from recsys_pipeline.resources.pipeline import open_store_of_settings, open_view
 from recsys_pipeline.sensors.attempts import ATTEMPT_TAG, failures, run_under_way
 from recsys_pipeline.sensors.default_status import DEFAULT_STATUS
 from recsys_pipeline.settings import get_settings
+from recsys_pipeline.storage.horizons import read_horizons
 from recsys_pipeline.storage.landing import TABLES, Landing
 
 if TYPE_CHECKING:
@@ -93,12 +94,14 @@ def _touched(settings: Settings, seen: Seen | None, versions: dict[str, int]) ->
         return set()
     if seen is None or settings.late_days == "at_once":
         return set(pending_days(open_view()))
+    kept = read_horizons(open_store_of_settings())
     try:
         return {
             day
-            for kind in TABLES
+            for kind, table in TABLES.items()
             if versions[kind] > (since := seen.versions.get(kind, -1))
-            for day, _ in Landing(settings.storage_root, kind).changes(since)
+            for day, tenant in Landing(settings.storage_root, kind).changes(since)
+            if kept.keeps(table, day, tenant)
         }
     except LandingError:
         # the log no longer goes back that far: content is compared instead

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import polars as pl
 
 from recsys_pipeline.errors import StorageError
 from recsys_pipeline.storage.layout import ERASED
+from recsys_pipeline.storage.named import stands_in, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from recsys_pipeline.storage.objects import ObjectStore
 
 VERSION = 1
-# what an id in a text that nobody could read may be set apart by
-_SEPARATORS = re.compile(r"[\s,;|\"'{}\[\]()<>=\\]+")
 
 
 @dataclass(frozen=True, order=True)
@@ -103,7 +101,7 @@ class Subjects:
             for names in [set(self._hashes(text))]
             for one in self.erased
         ) or any(
-            _stands_in(user, text) and (item is None or _stands_in(item, text))
+            stands_in(user, text) and (item is None or stands_in(item, text))
             for user, item in self.plain
         )
 
@@ -136,8 +134,7 @@ class Subjects:
         return texts.is_in(named).fill_null(False)  # noqa: FBT003  # a value
 
     def _hashes(self, text: str) -> Iterator[str]:
-        words = {word for part in _SEPARATORS.split(text) for word in (part, *part.split(":"))}
-        for word in words | _values(text):
+        for word in words(text):
             for kind in ("user", "item"):
                 yield digest(self.key, self.tenant, kind, word)
 
@@ -236,26 +233,3 @@ def _encode(erased: Erased) -> bytes:
     }
     text = json.dumps({"version": VERSION, "key": erased.key.hex(), "tenants": tenants}, indent=1)
     return text.encode()
-
-
-def _stands_in(word: str, text: str) -> bool:
-    """Say whether a text has a word that is no part of a longer one."""
-    return re.search(rf"(?<![0-9A-Za-z_]){re.escape(word)}(?![0-9A-Za-z_])", text) is not None
-
-
-def _values(text: str) -> set[str]:
-    """Return the strings and numbers in a JSON text, as text; none where it is no JSON."""
-    try:
-        pending = [json.loads(text)]
-    except (ValueError, RecursionError):
-        return set()
-    found: set[str] = set()
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending += [*value, *value.values()]
-        elif isinstance(value, list):
-            pending += value
-        elif isinstance(value, str | int | float):
-            found.add(str(value))
-    return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recsys_pipeline.errors import StorageError
-from recsys_pipeline.storage.layout import HORIZONS
+from recsys_pipeline.storage.layout import HORIZONS, sealed_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,12 +93,13 @@ def read_horizons(objects: ObjectStore) -> Horizons:
 def move_horizon(
     objects: ObjectStore, tenant: str, change: Callable[[Horizon], Horizon]
 ) -> Horizon:
-    """Replace a tenant's horizon.
+    """Replace a tenant's horizon, and delete each sealed state of the tenant that it does not name.
 
     Args:
         objects: The store.
         tenant: The tenant.
-        change: Returns the new horizon, given what is there.
+        change: Returns the new horizon, given what is there; it writes the state that it names, for one
+            that is written without the lock could be deleted before it is named.
     """
     with objects.lock("horizons") as lock:
         horizons = read_horizons(objects)
@@ -106,4 +107,22 @@ def move_horizon(
         lock.confirm()
         every = Horizons(tenants={**horizons.tenants, tenant: made})
         objects.write(HORIZONS, (every.model_dump_json(indent=1) + "\n").encode())
+        lock.confirm()  # whoever has it by now writes a state of its own
+        _sweep(objects, tenant, made)
     return made
+
+
+def sweep_sealed(objects: ObjectStore, tenant: str) -> int:
+    """Delete the sealed states of a tenant that killed runs have left; return how many."""
+    with objects.lock("horizons") as lock:
+        horizon = read_horizons(objects).of(tenant)
+        lock.confirm()
+        return _sweep(objects, tenant, horizon)
+
+
+def _sweep(objects: ObjectStore, tenant: str, horizon: Horizon) -> int:
+    named = horizon.seal.state if horizon.seal else None
+    lost = [path for path in objects.list(sealed_prefix(tenant)) if path != named]
+    for path in lost:
+        objects.delete(path)
+    return len(lost)

@@ -78,7 +78,10 @@ class ErasableLanding(Landing):
                 return Removal()
             rewritten = DataFiles(self.store, TABLES[self.kind])
             looked_at = self._files_of(table, tenants).height
-            rows, removed = self._without(table, tenants, are_gone, rewritten)
+            found = self._without(table, tenants, are_gone, rewritten)
+            if found is None:
+                continue
+            rows, removed = found
             if not removed:
                 break
             if self._commit(table, [*removed, *rewritten.added], [self._next_layout(table)]):
@@ -120,16 +123,22 @@ class ErasableLanding(Landing):
         tenants: Collection[str],
         are_gone: Callable[[pl.DataFrame], pl.Series],
         rewritten: DataFiles,
-    ) -> tuple[int, list[Any]]:
-        """Write the rows that stay anew; return how many go, and the files that leave the table."""
+    ) -> tuple[int, list[Any]] | None:
+        """Write the rows that stay anew; return how many go, and the files that leave the table.
+
+        None where another removal has deleted a file since the table was read.
+        """
         count = 0
         actions: list[Any] = []
         for file in self._files_of(table, tenants).iter_rows(named=True):
-            path = f"{self.uri}/{file['path']}"
-            gone = are_gone(_rows(path, SEEN))
+            seen = self._rows(file["path"], SEEN)
+            gone = None if seen is None else are_gone(seen)
+            rows = self._rows(file["path"]) if gone is not None and gone.any() else seen
+            if gone is None or rows is None:
+                return None
             if gone.any():
                 count += int(gone.sum())
-                kept = _rows(path).filter(~gone)
+                kept = rows.filter(~gone)
                 if kept.height:
                     day, tenant = file["partition.date"], file["partition.tenant"]
                     rewritten.write(kept.with_columns(date=pl.lit(day), tenant=pl.lit(tenant)))
@@ -150,7 +159,8 @@ class ErasableLanding(Landing):
             name = DATA_FILE.fullmatch(path)
             if name is None or path in live or name["tenant"] not in tenants:
                 continue
-            if are_gone(_rows(f"{self.uri}/{path}", SEEN)).any():
+            rows = self._rows(path, SEEN)
+            if rows is not None and are_gone(rows).any():
                 (old if int(name["at"]) < until else young).append(path)
         if young:
             once = set(self._removed_since(latest.version(), until))
@@ -168,6 +178,12 @@ class ErasableLanding(Landing):
             if (committed_at(commit) or until) < until:
                 return
 
-
-def _rows(uri: str, columns: list[str] | None = None) -> pl.DataFrame:
-    return pl.read_parquet(uri, columns=columns, glob=False, hive_partitioning=False)
+    def _rows(self, path: str, columns: list[str] | None = None) -> pl.DataFrame | None:
+        """Read a file of the table; None where another removal, or the upkeep, has deleted it."""
+        try:
+            uri = f"{self.uri}/{path}"
+            return pl.read_parquet(uri, columns=columns, glob=False, hive_partitioning=False)
+        except (FileNotFoundError, pl.exceptions.ComputeError):
+            if self.store.identity(f"{TABLES[self.kind]}/{path}") is not None:
+                raise
+            return None

@@ -127,9 +127,14 @@ def pinned_file(tenant: str, release: str) -> str:
 HORIZONS = f"{META}/horizons.json"
 
 
+def sealed_prefix(tenant: str) -> str:
+    """Return what the paths of a tenant's sealed states begin with."""
+    return f"{META}/sealed/{check_name(tenant)}/"
+
+
 def sealed_file(tenant: str, day: date, content: str) -> str:
     """Return the path of the state that is left of a tenant's events up to a day."""
-    return f"{META}/sealed/{check_name(tenant)}/{day.isoformat()}-{content}.arrow"
+    return f"{sealed_prefix(tenant)}{day.isoformat()}-{content}.arrow"
 
 
 STATES = f"{META}/state/"

@@ -19,6 +19,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from recsys_pipeline.errors import StaleInputError
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.layout import data_file, record_file
 from recsys_pipeline.storage.records import Pin, Record, Records
 
@@ -174,6 +175,17 @@ class ParquetStore:
             counts=content.counts,
         )
 
+    def holds(self, asset: str, partition: Partition, record: Record) -> bool:
+        """Say whether a file is the one recorded, or one of the same bytes, as a backup restores it."""
+        path = data_file(asset, *partition)
+        if self.objects.identity(path) == record.file:
+            return True
+        handle = self.objects.open(path) if record.file else None
+        if handle is None:
+            return False
+        with handle:
+            return hash_file(handle) == record.content
+
     def rewrite(
         self,
         asset: str,
@@ -312,4 +324,4 @@ class ParquetStore:
 
 def _hash_of(path: Path) -> str:
     with path.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hash_file(handle)

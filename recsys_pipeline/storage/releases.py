@@ -1,16 +1,17 @@
 """Releases on the store: a folder of files each, whose manifest is written last.
 
 A folder without a manifest is no release: what a killed run has left there, the next one of the tenant
-finishes or removes. A release is never replaced.
+finishes or removes. A release never changes; an erasure puts another one in its place.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from recsys_pipeline.errors import ReleaseError
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.layout import (
     MANIFEST,
     RELEASES,
@@ -19,17 +20,16 @@ from recsys_pipeline.storage.layout import (
     release_file,
     release_of,
     releases_prefix,
+    replaced_file,
 )
 from recsys_pipeline.storage.manifest import Manifest, decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from typing import BinaryIO
 
-    from recsys_pipeline.storage.objects import ObjectStore
+    from recsys_pipeline.storage.objects import Held, ObjectStore
 
-_BLOCK = 2**20
 
 Fault = Literal["bad", "missing", "extra"]
 
@@ -40,14 +40,6 @@ class Finding(NamedTuple):
     path: str
     fault: Fault
     words: str
-
-
-def hash_file(handle: BinaryIO) -> str:
-    """Return the hash of an open file's bytes, as manifests have it."""
-    digest = hashlib.blake2b(digest_size=16)
-    while block := handle.read(_BLOCK):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 class Releases:
@@ -126,19 +118,53 @@ class Releases:
         Returns:
             The manifest that is in place, and whether it is this one.
         """
+        with self.objects.lock(f"releases/{manifest.content.tenant}") as lock:
+            return self._put(manifest, files, lock)
+
+    def replace(self, old: Manifest, new: Manifest, files: Mapping[str, Path]) -> bool:
+        """Put a release in the place of another: its pin goes with it, and asking for the old one names it.
+
+        Args:
+            old: The release that goes.
+            new: The manifest of the other, of the same tenant.
+            files: As of `publish`.
+
+        Returns:
+            False where the old one is gone, and with it what the other was made from; nothing is done then.
+        """
+        tenant = old.content.tenant
+        with self.objects.lock(f"releases/{tenant}") as lock:
+            if not self.is_there(old):
+                return False
+            self._put(new, files, lock)
+            if self.is_pinned(old):
+                self.pin(new)
+            note = {"by": new.release, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+            lock.confirm()
+            self.objects.write(replaced_file(tenant, old.release), json.dumps(note).encode())
+            self._delete(old)
+        return True
+
+    def _put(
+        self, manifest: Manifest, files: Mapping[str, Path], lock: Held
+    ) -> tuple[Manifest, bool]:
         tenant, release = manifest.content.tenant, manifest.release
         path = release_file(tenant, release, MANIFEST)
-        with self.objects.lock(f"releases/{tenant}") as lock:
-            self._sweep(tenant, keep=release)
-            data = self.objects.read(path)
-            if data is not None:
-                return decode(data, path), False
-            for name, local in files.items():
-                lock.confirm()
-                self.objects.put_file(local, release_file(tenant, release, name))
+        self._sweep(tenant, keep=release)
+        data = self.objects.read(path)
+        if data is not None:
+            return decode(data, path), False
+        for name, local in files.items():
             lock.confirm()
-            self.objects.write(path, manifest.encode())
+            self.objects.put_file(local, release_file(tenant, release, name))
+        lock.confirm()
+        self.objects.write(path, manifest.encode())
         return manifest, True
+
+    def is_there(self, manifest: Manifest) -> bool:
+        """Return whether a release has not been deleted."""
+        path = release_file(manifest.content.tenant, manifest.release, MANIFEST)
+        return self.objects.identity(path) is not None
 
     def pin(self, manifest: Manifest) -> None:
         """Keep a release whatever its age."""
@@ -155,11 +181,15 @@ class Releases:
 
     def delete(self, manifest: Manifest) -> None:
         """Delete a release, its manifest first: what a killed process leaves is none any more."""
+        with self.objects.lock(f"releases/{manifest.content.tenant}"):
+            self._delete(manifest)
+
+    def _delete(self, manifest: Manifest) -> None:
         tenant, release = manifest.content.tenant, manifest.release
-        with self.objects.lock(f"releases/{tenant}"):
-            self.objects.delete(release_file(tenant, release, MANIFEST))
-            for path in self.objects.list(release_file(tenant, release, "")):
-                self.objects.delete(path)
+        self.objects.delete(release_file(tenant, release, MANIFEST))
+        for path in self.objects.list(release_file(tenant, release, "")):
+            self.objects.delete(path)
+        self.objects.delete(pinned_file(tenant, release))
 
     def sweep(self, tenant: str) -> None:
         """Remove what killed runs have left of a tenant's releases."""

@@ -13,6 +13,7 @@ import polars as pl
 
 from recsys_pipeline.schemas.interactions import Interaction
 from recsys_pipeline.schemas.items import Item
+from recsys_pipeline.schemas.landing import USER_ERASED
 from recsys_pipeline.schemas.quarantine import (
     DUPLICATE,
     REJECTED,
@@ -50,8 +51,8 @@ class Split:
     Attributes:
         valid: Rows of the contract, in the order of storage.
         quarantined: Rows of the quarantine contract, in order of receipt.
-        counts: One row per (date, tenant): landed, valid, duplicate, rejected, parked,
-            ratings_quantised; all Int64.
+        counts: One row per (date, tenant): landed, valid, duplicate, rejected, and of these parked and
+            erased (of users who were, not parked); ratings_quantised; all Int64.
     """
 
     valid: pl.DataFrame
@@ -211,10 +212,21 @@ def _counts(judged: pl.DataFrame, kept: pl.DataFrame, quarantined: pl.DataFrame)
         ("duplicate", quarantined.filter(pl.col("outcome") == DUPLICATE)),
         ("rejected", quarantined.filter(pl.col("outcome") == REJECTED)),
         ("parked", judged.filter("parked")),
+        ("erased", judged.filter(~pl.col("parked") & pl.col("problem").eq_missing(USER_ERASED))),
         ("ratings_quantised", quantised),
     ):
         counts = counts.join(count(name, frame), on=partition, how="left")
     return counts.fill_null(0).sort(partition)
+
+
+def share_counts(counts: Mapping[str, int]) -> tuple[int, int]:
+    """Return rejected rows, and all rows, of which a share is taken: no parked ones, and none erased.
+
+    Args:
+        counts: Of a partition, as in `Split.counts`.
+    """
+    apart = counts["parked"] + counts.get("erased", 0)
+    return counts["rejected"] - apart, counts["landed"] - apart
 
 
 def reason_counts(quarantined: pl.DataFrame) -> dict[tuple[Any, str], dict[str, int]]:

@@ -88,6 +88,16 @@ def test_the_limit_needs_enough_rows_and_is_exclusive(root):
     assert "held" not in _states(config).values()
 
 
+def test_rows_of_erased_users_count_in_no_day(root):
+    gone = event(user=None, item=None, kind=None, timestamp=None, problem="user_id.erased")
+    land(root, [gone] * 50, "again")
+    config = settings_for(root)
+    run_days(config, all_days(3))
+    assert set(_states(config).values()) == {"current"}
+    counts = view_of(config).records("validated_interactions", START)["acme"].counts
+    assert (counts["landed"], counts["rejected"], counts["erased"]) == (150, 50, 50)
+
+
 def test_parked_rows_count_in_no_day(root):
     parked = [
         event("acme", 1, n, "u1", "i1", "view", parked=True, problem="timestamp.readable")

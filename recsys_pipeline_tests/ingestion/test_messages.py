@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from recsys_pipeline.ingestion.messages import MessageRows, MessageSource, header_tenant
 from recsys_pipeline.schemas.landing import LandedInteraction
 from recsys_pipeline.schemas.rules import frame_schema
-from recsys_pipeline.storage.erased import Erased
+from recsys_pipeline.storage.erased import Erased, subject_of
 from recsys_pipeline_tests.landed import settings_for
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
 ALLOWED = ("acme", "beta")
+NOBODY = Erased()
 NAMES = st.sampled_from(["acme", "beta", "gamma", "Bad Name", "unassigned", "", None, 7, ["x"]])
 
 
@@ -24,10 +25,10 @@ def source(kind="interactions", allowed=ALLOWED) -> MessageSource:
     return MessageSource(kind, "kafka/c/t/id/0", "kafka:t/0", NOW, date(2025, 1, 1), allowed)
 
 
-def rows(values, offsets=None, headers=None, kind="interactions", allowed=ALLOWED):
+def rows(values, offsets=None, headers=None, kind="interactions", allowed=ALLOWED, erased=NOBODY):
     settings = settings_for("nowhere")
     known = pl.Series([], dtype=pl.String)
-    made = MessageRows(settings, source(kind, allowed), lambda _: known, Erased())
+    made = MessageRows(settings, source(kind, allowed), lambda _: known, erased)
     count = len(values)
     return made.rows(values, offsets or list(range(count)), headers or [None] * count)
 
@@ -120,3 +121,17 @@ def test_headers():
     assert header_tenant([("tenant", b"acme"), ("tenant", b"beta")]) == "beta"
     assert header_tenant([("tenant", b""), ("x", None)]) is None
     assert header_tenant([]) is None
+
+
+def test_messages_of_nobody_say_nothing_of_who_was_erased():
+    erased = Erased(b"key", {"acme": {subject_of("acme", b"key", "u1", None): "2025-01-01"}})
+    sent = [
+        b'{"user_id": "u1", "item_id": "i1"}',
+        b'{"user_id": "u1", "item_id": "i1", "tenant": "gamma"}',
+        b'{"user_id": "u1", "item',
+        b'{"user_id": "u11", "item_id": "i1"}',
+    ]
+    made = rows(sent, erased=erased).sort("position")
+    assert set(made["tenant"]) == {"unassigned"}
+    assert made["raw"].to_list() == [None, None, None, sent[3].decode()]
+    assert made["problem"].to_list() == ["user_id.erased"] * 3 + ["tenant.present"]

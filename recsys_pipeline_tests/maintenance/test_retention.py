@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from recsys_pipeline.engines.pending import STORED, pending_days, standings
-from recsys_pipeline.errors import StorageError
+from recsys_pipeline.errors import ReleaseError, StorageError
 from recsys_pipeline.maintenance.erasure.erase import erase
 from recsys_pipeline.maintenance.retention import Retention
 from recsys_pipeline.storage.horizons import read_horizons
@@ -82,6 +82,16 @@ def test_a_layer_loses_its_old_days_and_they_are_not_missed(tmp_path, layer):
     assert [s.state for s in retention(tmp_path, ["acme"], **{layer: 3}).apply()] == ["nothing"]
 
 
+def test_files_that_a_killed_run_left_without_a_record_go_too(tmp_path):
+    filled(tmp_path)
+    objects = open_store(str(tmp_path))
+    for path in objects.list("_meta/published/training_samples/"):
+        if path.endswith(("2025-01-01.json", "2025-01-02.json", "2025-01-07.json")):
+            objects.delete(path)
+    list(retention(tmp_path, samples=3).apply())
+    assert min(days_of(tmp_path, "training_samples")) >= str(FIRST)
+
+
 def test_days_after_sealed_ones_stay_current_and_come_out_the_same(tmp_path):
     filled(tmp_path)
     before = file_hashes(tmp_path)
@@ -119,6 +129,20 @@ def test_a_seal_moves_on(tmp_path):
     assert of_days(file_hashes(tmp_path), LATER) == of_days(before, LATER)
 
 
+@pytest.mark.slow
+def test_sealed_events_before_the_start_date_count_no_more_than_others(tmp_path):
+    settings = settings_for(tmp_path, start_date=FIRST + timedelta(days=1))
+    filled(tmp_path)
+    list(retention(tmp_path, events=3).apply())
+    run_days(settings, all_days(DAYS)[6:], force=True)
+    sealed = file_hashes(tmp_path)
+    fresh = tmp_path / "fresh"
+    filled(fresh)
+    run_days(settings_for(fresh, start_date=settings.start_date), all_days(DAYS)[6:], force=True)
+    days = LATER - {str(FIRST)}
+    assert of_days(sealed, days) == of_days(file_hashes(fresh), days)
+
+
 def test_late_events_of_sealed_days_are_not_seen_and_go(tmp_path):
     filled(tmp_path)
     list(retention(tmp_path, events=3).apply())
@@ -149,6 +173,54 @@ def test_releases_of_sealed_days_are_made_of_what_is_published(tmp_path):
     list(retention(root, events=3).apply())
     after = release(root)
     assert after.manifest.content.files == before.manifest.content.files
+
+
+def test_a_restored_day_is_taken_and_a_lost_one_is_not_passed_over(tmp_path):
+    root = small_root(tmp_path)
+    before = release(root)
+    list(retention(root, events=3).apply())
+    lost = root / "training_samples" / "date=2025-01-02" / "tenant=acme" / "part-0.parquet"
+    data = lost.read_bytes()
+    lost.unlink()
+    for damaged in (None, b"damaged"):
+        if damaged:
+            lost.write_bytes(damaged)
+        with pytest.raises(ReleaseError, match="2025-01-02 is lost"):
+            release(root)
+    left = release(root, allow_missing=True).manifest.content
+    assert "2025-01-02 is left out: it is lost" in left.warnings
+    lost.write_bytes(data)  # with another time than the one recorded
+    Releases(open_store(str(root))).delete(before.manifest)
+    assert release(root).manifest.content.files == before.manifest.content.files
+
+
+def test_texts_of_nobody_go_as_those_of_tenants(tmp_path):
+    text = {"problem": "tenant.present", "raw": "{}", "parked": True}
+    rows = [event("unassigned", day=n, user=None, timestamp=None, **text) for n in range(DAYS)]
+    land(tmp_path, rows, "a")
+    run_days(settings_for(tmp_path), all_days(DAYS))
+    assert {s.state for s in retention(tmp_path, events=3, quarantine=3).apply()} == {"done"}
+    assert min(days_of(tmp_path, "quarantined_interactions", "unassigned")) == str(FIRST)
+    landed = Landing(str(tmp_path), "interactions").snapshot().content()
+    assert min(day for day, _ in landed) == FIRST
+    assert pending_days(view_of(settings_for(tmp_path))) == []
+
+
+def test_a_tenant_that_is_no_longer_known_keeps_no_other_from_being_done(tmp_path):
+    (tmp_path / "tenants.toml").write_text("[tenants.zeta]\n")
+    for tenant in ("acme", "zeta"):
+        land(tmp_path, [event(tenant, day=n) for n in range(DAYS)], "a")
+    settings = settings_for(tmp_path, auto_tenants=False, retention={"events": 3})
+    run_days(settings, all_days(DAYS))
+    steps = Retention(settings, ParquetStore(open_store(str(tmp_path))), TODAY).apply()
+    assert {s.tenant: s.state for s in steps} == {"acme": "refused", "zeta": "done"}
+
+
+def test_a_release_says_which_days_retention_has_deleted(tmp_path):
+    root = small_root(tmp_path)
+    list(retention(root, samples=3).apply())
+    words = "days before 2025-01-06 are left out: retention has deleted their samples"
+    assert words in release(root).manifest.content.warnings
 
 
 def test_the_latest_releases_stay_and_pinned_ones(tmp_path):

@@ -16,7 +16,7 @@ USER = "user-of-7"
 def fails(context: dg.OpExecutionContext) -> None:
     context.log.info("looking at %s", USER)
     print(f"{USER} printed, {USER}1 too")  # noqa: T201  # what a library might do
-    raise ValueError(f"no rows of {USER!r} and {USER}1")
+    raise ValueError(f"no rows of {USER!r} and {USER}1; of\n{USER}\tthere are none")
 
 
 @dg.job
@@ -55,7 +55,7 @@ def test_they_are_found_and_then_gone(home):
     before = holding(home, USER)
     assert {"runs", "index", ".out", ".err"} <= before
     assert len(before) == 5  # and the run's own events
-    done = list(erase_logs({(USER, None)}))
+    done = list(erase_logs({(USER, None)}, []))
     assert [layer.name for layer in done] == ["dagster's records", "output of runs"]
     assert done[0].rows > 2
     assert done[1].changed == 2
@@ -72,6 +72,19 @@ def test_they_are_found_and_then_gone(home):
 
 
 def test_what_can_not_be_told_from_a_word_of_ours_is_left(home):
-    done = list(erase_logs({("view", None), ("7", None)}))
+    done = list(erase_logs({("view", None), ("7", None), ("acme", None)}, ["acme"]))
     assert [(layer.rows, layer.changed) for layer in done] == [(0, 0), (0, 0)]
     assert "not looked for" in done[0].note
+
+
+def test_what_dagster_finds_its_records_by_is_left(home):
+    with dg.DagsterInstance.get() as instance:
+        (run,) = instance.get_runs()
+        events = [event.dagster_event_type for event in instance.all_logs(run.run_id)]
+    # ids like a part of a run's id, like a key, like a class and like a part of a path
+    parts = [*run.run_id.split("-"), "run_id", "DagsterRun", "compute_logs"]
+    list(erase_logs({(part, None) for part in parts}, []))
+    with dg.DagsterInstance.get() as instance:
+        (after,) = instance.get_runs()
+        assert after == run
+        assert [one.dagster_event_type for one in instance.all_logs(run.run_id)] == events

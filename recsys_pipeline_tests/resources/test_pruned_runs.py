@@ -72,3 +72,13 @@ def test_young_runs_stay(instance):
         run(instance, table, first="2025-01-01")
     assert prune_runs(instance, 31) == 0
     assert prune_runs(instance, 29) == 1
+
+
+def test_runs_that_must_stay_hide_none_that_need_not(instance, monkeypatch):
+    monkeypatch.setattr(pruned_runs, "MOST", 2)
+    monkeypatch.setattr(pruned_runs, "PAGE", 2)
+    stays = {run(instance, table, first=f"2025-01-0{day}") for day in (1, 2, 3)}
+    for _ in range(4):
+        last = run(instance, table, first="2025-01-04")
+    assert [prune_runs(instance, 7) for _ in range(3)] == [2, 1, 0]
+    assert {one.run_id for one in instance.get_runs()} == {*stays, last}

@@ -9,11 +9,15 @@ import pytest
 
 from recsys_pipeline.engines.pending import pending_days, standings
 from recsys_pipeline.jobs import daily_pipeline
+from recsys_pipeline.maintenance.retention import Retention
 from recsys_pipeline.resources.pipeline import open_view
 from recsys_pipeline.sensors import attempts
 from recsys_pipeline.sensors.landing import landing_sensor
+from recsys_pipeline.settings import get_settings
 from recsys_pipeline.storage.landing import Landing
-from recsys_pipeline_tests.landed import START, event, item_version, land
+from recsys_pipeline.storage.objects import open_store
+from recsys_pipeline.storage.parquet_store import ParquetStore
+from recsys_pipeline_tests.landed import START, event, item_version, land, run_days
 
 
 @pytest.fixture
@@ -80,6 +84,20 @@ def test_compaction_asks_for_nothing(root, tick, launch):
     data = tick(landing_sensor)
     assert ranges(data) == []
     assert data.skip_message == "Nothing has landed since the last request"
+
+
+def test_days_that_retention_takes_out_of_the_landing_are_not_asked_for(root, tick):
+    land(root, clicks(0) + clicks(5), "a")
+    run_days(get_settings(), [START, START + timedelta(days=5)])
+    tick(landing_sensor)
+    settings = get_settings().model_copy(update={"retention": {"events": 3}})
+    store = ParquetStore(open_store(str(root)))
+    (step,) = Retention(settings, store, START + timedelta(days=7), ["acme"]).apply()
+    assert step.state == "done"
+    assert ranges(tick(landing_sensor)) == []
+    # nor what lands in them after that
+    land(root, clicks(0, 1) + clicks(5, 1), "late")
+    assert ranges(tick(landing_sensor)) == [("2025-01-06", "2025-01-06")]
 
 
 def test_what_lands_during_a_run_is_asked_for_after_it(root, tick, instance, record):

@@ -23,6 +23,7 @@ from recsys_pipeline.maintenance.erasure.receipt import Layer, Pass, Receipt, re
 from recsys_pipeline.maintenance.erasure.releases import erase_releases
 from recsys_pipeline.storage.delta_files import STAGED
 from recsys_pipeline.storage.erased import Subject, Subjects, read_erased, remember
+from recsys_pipeline.storage.horizons import sweep_sealed
 from recsys_pipeline.storage.landing_erasure import ErasableLanding
 from recsys_pipeline.storage.layout import states_prefix
 from recsys_pipeline.storage.objects import open_store
@@ -89,7 +90,7 @@ def finish(
     """Go through all layers again for erasures that are not settled, by the hashes of ids.
 
     Args:
-        settings: The storage root.
+        settings: The storage root and the metadata database.
         tenant: Only this tenant's.
         again: Those that are settled too: what was restored from a backup may be older than they are.
         watch: Called after each layer.
@@ -157,8 +158,7 @@ def _layers(settings: Settings, objects: ObjectStore, subjects: Subjects) -> Ite
     yield _sealed(objects, computed)
     yield erase_releases(objects, computed)
     objects.sweep(STAGED)
-    if subjects.plain:
-        yield erase_metadata(settings.metadata_url, subjects)
+    yield erase_metadata(settings.metadata_url, subjects)
 
 
 def _states(objects: ObjectStore, subjects: Subjects) -> Layer:
@@ -176,9 +176,10 @@ def _states(objects: ObjectStore, subjects: Subjects) -> Layer:
 
 
 def _sealed(objects: ObjectStore, subjects: Subjects) -> Layer:
-    """Take them out of the state that retention has left of old events."""
+    """Take them out of the state that retention has left of old events, and of earlier ones."""
     users = seal_without(objects, subjects.tenant, subjects.ids)
-    return Layer(name="sealed state", changed=min(users, 1), rows=users)
+    lost = sweep_sealed(objects, subjects.tenant)
+    return Layer(name="sealed state", changed=min(users, 1) + lost, rows=users)
 
 
 def _now() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
@@ -12,6 +11,8 @@ from recsys_pipeline.metadata.database import open_database
 from recsys_pipeline.metadata.tables import AUDIT_LOG, UPLOADS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from recsys_pipeline.storage.erased import Subjects
 
 ERASED = "[erased]"
@@ -24,7 +25,7 @@ def erase_metadata(url: str, subjects: Subjects) -> Layer:
 
     Args:
         url: The database.
-        subjects: Who was erased, ids included.
+        subjects: Who was erased.
     """
     database = open_database(url)
     try:
@@ -37,7 +38,7 @@ def erase_metadata(url: str, subjects: Subjects) -> Layer:
             named = [
                 one.id
                 for one in uploads
-                if subjects.are_named(one.key) or subjects.are_named(json.dumps(one.answer))
+                if any(subjects.are_named(text) for text in (one.key, *_strings(one.answer)))
             ]
             connection.execute(delete(UPLOADS).where(UPLOADS.c.id.in_(named)))
             audited = connection.execute(
@@ -56,3 +57,12 @@ def erase_metadata(url: str, subjects: Subjects) -> Layer:
     return Layer(
         name="metadata database", looked_at=len(uploads) + len(audited), rows=len(set(named))
     )
+
+
+def _strings(answer: object) -> Iterator[str]:
+    """Yield the texts of an answer: its keys are ours, and its numbers are counts."""
+    if isinstance(answer, str):
+        yield answer
+    elif isinstance(answer, dict | list):
+        for value in answer.values() if isinstance(answer, dict) else answer:
+            yield from _strings(value)

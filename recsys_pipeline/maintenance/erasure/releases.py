@@ -6,15 +6,14 @@ so that a model that was trained on the old one can go on.
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from recsys_pipeline.engines.workspace import Workspace
 from recsys_pipeline.maintenance.erasure.receipt import Layer, content_of
-from recsys_pipeline.storage.layout import release_file, replaced_file
+from recsys_pipeline.storage.file_hash import hash_file
+from recsys_pipeline.storage.layout import release_file
 from recsys_pipeline.storage.manifest import (
     Content,
     FoldRows,
@@ -24,7 +23,7 @@ from recsys_pipeline.storage.manifest import (
     split_folder,
 )
 from recsys_pipeline.storage.parquet_store import PARQUET
-from recsys_pipeline.storage.releases import Releases, hash_file
+from recsys_pipeline.storage.releases import Releases
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,34 +37,43 @@ USERS = "vocabularies/users.parquet"
 def erase_releases(objects: ObjectStore, subjects: Subjects) -> Layer:
     """Replace the releases of a tenant that hold erased users by ones that don't.
 
-    Raises:
-        ReleaseError: A release can't be read.
+    Those that can't be read are told in the note, and wait: nobody knows whom they hold.
     """
     releases = Releases(objects)
     # files of one that was being deleted when its process was killed are of nobody's any more
     releases.sweep(subjects.tenant)
-    manifests = releases.all(subjects.tenant)
+    seen: set[str] = set()
     rows = 0
     made: list[tuple[str, str]] = []
-    for old in manifests:
-        with Workspace(objects) as workspace:
-            rewriting = _Rewriting(objects, old, subjects, workspace)
-            if not rewriting.is_needed():
-                continue
-            new, files = rewriting.make()
-            releases.publish(new, files)
-            note = {"by": new.release, "at": new.made.at}
-            path = replaced_file(subjects.tenant, old.release)
-            objects.write(path, json.dumps(note).encode())
-            releases.delete(old)
-            rows += rewriting.rows
-            made.append((new.release, content_of((f.path, f.blake2b) for f in new.content.files)))
+    unreadable: list[str] = []
+    # another erasure may have put one in the place of one that is being rewritten here
+    while unseen := [one for one in releases.all(subjects.tenant) if one.release not in seen]:
+        for old in unseen:
+            seen.add(old.release)
+            with Workspace(objects) as workspace:
+                rewriting = _Rewriting(objects, old, subjects, workspace)
+                try:
+                    if not rewriting.is_needed():
+                        continue
+                    new, files = rewriting.make()
+                except (FileNotFoundError, pl.exceptions.ComputeError):
+                    if releases.is_there(old):
+                        unreadable.append(old.release)
+                    continue
+                if releases.replace(old, new, files):
+                    seen.add(new.release)
+                    rows += rewriting.rows
+                    hashes = ((file.path, file.blake2b) for file in new.content.files)
+                    made.append((new.release, content_of(hashes)))
+    unreadable += [error.culprit for error in releases.judged(subjects.tenant)[1]]
     return Layer(
         name="releases",
-        looked_at=len(manifests),
+        looked_at=len(seen) - len(made),
         changed=len(made),
         rows=rows,
+        waiting=len(unreadable),
         content=content_of(made),
+        note=f"restore or delete what can't be read: {', '.join(unreadable)}" if unreadable else "",
     )
 
 
@@ -116,7 +124,8 @@ class _Rewriting:
 
     def _manifest(self, content: Content) -> Manifest:
         made = Making(
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            # it keeps its place among the latest, of which retention keeps some
+            at=self._old.made.at,
             # what is made of the same inputs is not this one
             recipe=f"{self._old.made.recipe} erased",
             landing=self._old.made.landing,

@@ -7,39 +7,14 @@ import pytest
 from recsys_pipeline.maintenance.erasure.erase import erase, finish
 from recsys_pipeline.maintenance.erasure.receipt import receipts
 from recsys_pipeline.storage.landing import Landing
-from recsys_pipeline.storage.local_store import LocalStore
 from recsys_pipeline.storage.objects import open_store
 from recsys_pipeline.storage.releases import Releases
 from recsys_pipeline_tests.maintenance.erasure.conftest import USER, Filled
 from recsys_pipeline_tests.maintenance.erasure.finding import holds, layers_with
 from recsys_pipeline_tests.maintenance.erasure.test_erase import IDS, of_beta
+from recsys_pipeline_tests.maintenance.kills import KilledError, kill_at  # noqa: F401  # the fixture
 
 STRIDE = 9
-
-
-class KilledError(BaseException):
-    """As if the process had ended: nothing catches it."""
-
-
-@pytest.fixture
-def kill_at(monkeypatch):
-    """Return a function that makes the n-th write or deletion of an object from now on the last."""
-    left = [-1]
-
-    def trap(name):
-        original = getattr(LocalStore, name)
-
-        def act(store, *arguments, **more):
-            if left[0] == 0:
-                raise KilledError
-            left[0] -= 1
-            return original(store, *arguments, **more)
-
-        monkeypatch.setattr(LocalStore, name, act)
-
-    for name in ("put_file", "write", "delete"):
-        trap(name)
-    return lambda number: left.__setitem__(0, number)
 
 
 def remains(root: str) -> list[str]:
@@ -50,7 +25,7 @@ def remains(root: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("by_hash", [False, True])
-def test_it_goes_on(filled: Filled, kill_at, by_hash):
+def test_it_goes_on(filled: Filled, kill_at, by_hash):  # noqa: F811  # the fixture
     settings = filled.settings
     number, kills = 0, 0
     while True:
