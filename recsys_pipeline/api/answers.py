@@ -11,6 +11,7 @@ from pydantic import Field
 from recsys_pipeline.api.problems import ApiError, Problem
 from recsys_pipeline.api.reports import Judge, Report
 from recsys_pipeline.ingestion.ingest import Mode, read_rows
+from recsys_pipeline.schemas.landing import USER_ERASED
 from recsys_pipeline.tenants import free_name, tenant_config
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def whole(context: Context, tenant: str, upload: Upload) -> Report:
         RowsRefusedError: One breaks a rule.
     """
     report = judged(context, upload.kind, tenant, upload.body)
-    if report.rows_rejected:
+    # the sender can't mend rows of users who were erased, and they land empty
+    if report.rows_rejected > report.rejected_by_rule.get(USER_ERASED, 0):
         raise RowsRefusedError(report)
     return report

@@ -16,7 +16,9 @@ from sqlalchemy import update
 from recsys_pipeline.api.spool import spooled, sweep_spools
 from recsys_pipeline.metadata.audit import entries
 from recsys_pipeline.metadata.tables import UPLOADS
+from recsys_pipeline.storage.erased import remember
 from recsys_pipeline.storage.landing import Landing
+from recsys_pipeline.storage.objects import open_store
 
 CSV = (
     "user_id,item_id,interaction_type,timestamp,rating\n"
@@ -91,6 +93,17 @@ def test_reject_lands_all_or_nothing(acme, settings):
     assert landed(settings).is_empty()
     assert upload(acme, GOOD, on_error="reject").status_code == 200
     assert landed(settings).height == 2
+
+
+def test_rows_of_who_was_erased_refuse_nothing_and_land_empty(acme, settings):
+    objects = open_store(settings.storage_root)
+    remember(objects, "acme", frozenset({("u1", None)}), "2025-01-01T00:00:00+00:00")
+    answer = upload(acme, GOOD, on_error="reject")
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert (body["rows_landed"], body["rejected_by_rule"]) == (1, {"user_id.erased": 1})
+    assert sorted(landed(settings)["user_id"], key=str) == [None, "u2"]
+    assert "u1" not in landed(settings).write_ndjson()
 
 
 @pytest.mark.parametrize("lines", [False, True])
