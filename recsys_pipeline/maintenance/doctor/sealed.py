@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from recsys_pipeline.errors import StorageError
 from recsys_pipeline.maintenance.doctor.finding import Finding
 from recsys_pipeline.maintenance.doctor.time_limit import within
+from recsys_pipeline.storage.file_hash import hash_file
 from recsys_pipeline.storage.horizons import read_horizons
 from recsys_pipeline.storage.objects import open_store
-from recsys_pipeline.storage.file_hash import hash_file
 
 if TYPE_CHECKING:
     from recsys_pipeline.settings import Settings
