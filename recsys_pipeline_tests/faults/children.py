@@ -96,7 +96,7 @@ def vacuum(settings: Settings, kind: str) -> None:
     landing = Landing(settings.storage_root, kind)
     version = landing.snapshot().version
     if version >= 0:
-        landing_upkeep._clear(landing, version)
+        landing_upkeep._clear(landing, version, 0)
 
 
 def release(settings: Settings, changes: dict[str, Any]) -> None:
