@@ -143,6 +143,7 @@ def _fail(frame):
     raise RuntimeError("the disk is on fire")
 
 
+@pytest.mark.slow
 def test_the_steps_publish_the_same_rows_on_every_store(root, tmp_path):
     """Content, not bytes: the local twin is computed beside it."""
     twin = tmp_path / "twin"

@@ -175,7 +175,14 @@ def arrays_of(state):
     return [{name: array.tobytes() for name, array in group.items()} for group in groups]
 
 
-@pytest.mark.parametrize("damage", [b"", b"ARROW1 and then nothing", None])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(b"", marks=pytest.mark.slow),
+        pytest.param(b"ARROW1 and then nothing", marks=pytest.mark.slow),
+        None,
+    ],
+)
 def test_a_damaged_state_is_passed_over(root, damage, tmp_path_factory):
     config = config_for(root)
     run_days(config, all_days(DAYS - 1))
@@ -185,7 +192,8 @@ def test_a_damaged_state_is_passed_over(root, damage, tmp_path_factory):
     assert file_hashes(root) == fresh_hashes(root, tmp_path_factory, config, all_days(DAYS))
 
 
-@pytest.mark.parametrize("chunk_rows", [pytest.param(12, marks=pytest.mark.slow), 50])
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk_rows", [12, 50])
 def test_a_state_in_buckets_on_disk_gives_the_same_files(root, chunk_rows, tmp_path_factory):
     config = config_for(root, chunk_rows=chunk_rows, negative_strategy="viewed").model_copy(
         update={"state_bucket_mib": 0}

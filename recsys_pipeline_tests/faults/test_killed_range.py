@@ -49,7 +49,14 @@ def _clone(source, target):
         shutil.copytree(table, target / table.name)
 
 
-@pytest.mark.parametrize(("point", "number"), [("before", 3), ("after", 4), ("before", 40)])
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [
+        pytest.param("before", 3, marks=pytest.mark.slow),
+        pytest.param("after", 4, marks=pytest.mark.slow),
+        ("before", 40),
+    ],
+)
 def test_files_are_whole_and_the_rerun_is_right(tmp_path, point, number):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     land(whole, random_events(1, 120, 6), "a")

@@ -41,7 +41,14 @@ def land(root, point, replaces="") -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("replaces", ["", pytest.param("old-1", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("point", ["reading", "staged", "committed"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param("reading", marks=pytest.mark.slow),
+        pytest.param("staged", marks=pytest.mark.slow),
+        "committed",
+    ],
+)
 def test_a_killed_landing_leaves_all_or_nothing_and_its_repeat_lands_once(
     tmp_path, landing, point, replaces
 ):
