@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTEST_ARGS ?= -n 2 --dist worksteal
+# slow tests wait a lot, for daemons and brokers: three at a time keep two cores busy
+SLOW_ARGS ?= -n 3 --dist worksteal
 BIN := .venv/bin
 
 .PHONY: help setup demo dev serve test test-slow faults bench bench-full bench-peers lint format types check docs lock clean clean-data
@@ -25,7 +27,7 @@ test: setup ## run the default tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-slow: setup ## run the tests marked slow
-	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m slow $(SLOW_ARGS)
 
 faults: setup ## seeded crashes of the landing, the API and releases: SUITE, SCHEDULES, SEED
 	@$(BIN)/python -m recsys_pipeline_tests.faults $(if $(SUITE),--suite $(SUITE)) \

@@ -33,7 +33,7 @@ LAST = START + timedelta(days=DAYS - 1)
 def run_through(root: str, database: Path) -> tuple[str, dict[str, bytes | None]]:
     """Land, run, release, erase, run again and retain; return the release and all data files."""
     every_day = [event(day=n, user="gone", kind="click") for n in range(DAYS)]
-    land(root, [*random_events(3, 250, DAYS), *every_day], "a")
+    land(root, [*random_events(3, 150, DAYS), *every_day], "a")
     land(root, [item_version(item=f"i{n}") for n in range(14)], "b", "items")
     settings = settings_for(
         root, metadata_url=f"sqlite:///{database}", state_rows=1, retention={"events": 1}

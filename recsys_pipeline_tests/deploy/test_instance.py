@@ -25,10 +25,10 @@ from recsys_pipeline_tests.deploy.processes import (
 from recsys_pipeline_tests.landed import event, land
 from recsys_pipeline_tests.metadata.conftest import postgres  # noqa: F401
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # seconds; the machine may be busy
-PATIENCE = 120
+PATIENCE = 240
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAYS = [TODAY - timedelta(days=n) for n in range(6, 0, -1)]
