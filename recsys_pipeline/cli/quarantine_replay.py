@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recsys_pipeline.cli.console import out, print_json, table
 from recsys_pipeline.cli.days import window
+from recsys_pipeline.cli.quarantined_rows import (  # noqa: TC001  # typer reads them
+    Batch,
+    Day,
+    First,
+    Kind,
+    Last,
+    Tenant,
+)
 
 if TYPE_CHECKING:
     from datetime import date
 
     from recsys_pipeline.ingestion.replay import Replayed, Selection
 
-Kind = Literal["interactions", "items"]
-
 
 def replay(  # noqa: PLR0917  # each is an option
-    tenant: Annotated[str, typer.Option(metavar="NAME", help="Whose rows; or `unassigned`.")],
-    day: Annotated[
-        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Only this day (UTC).")
-    ] = None,
-    first: Annotated[
-        str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Only from this day on.")
-    ] = None,
-    last: Annotated[
-        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Only up to this day.")
-    ] = None,
+    tenant: Tenant,
+    day: Day = None,
+    first: First = None,
+    last: Last = None,
     reason: Annotated[
         str | None,
         typer.Option(metavar="REASON", help="Only rows with this first reason (see `list`)."),
     ] = None,
-    batch: Annotated[str | None, typer.Option(metavar="ID", help="Only of this batch.")] = None,
+    batch: Batch = None,
     mapping: Annotated[
         str | None,
         typer.Option(
@@ -41,7 +41,7 @@ def replay(  # noqa: PLR0917  # each is an option
             "the tenant's.",
         ),
     ] = None,
-    kind: Annotated[Kind, typer.Option(help="Events or catalogue items.")] = "interactions",
+    kind: Kind = "interactions",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would become of them.")
     ] = False,

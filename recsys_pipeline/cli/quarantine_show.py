@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from recsys_pipeline.cli.console import out, print_json, table
 from recsys_pipeline.cli.days import window
+from recsys_pipeline.cli.quarantined_rows import (  # noqa: TC001  # typer reads them
+    Batch,
+    Day,
+    First,
+    Kind,
+    Last,
+    Tenant,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from recsys_pipeline.engines.view import View
 
-Kind = Literal["interactions", "items"]
 _TOLD = ("date", "batch_id", "position", "source", "received_at", "outcome", "reasons", "raw")
 
 
 def show(  # noqa: PLR0917  # each is an option
-    tenant: Annotated[str, typer.Option(metavar="NAME", help="Whose rows; or `unassigned`.")],
-    day: Annotated[
-        str | None, typer.Option("--date", metavar="YYYY-MM-DD", help="Only this day (UTC).")
-    ] = None,
-    first: Annotated[
-        str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Only from this day on.")
-    ] = None,
-    last: Annotated[
-        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Only up to this day.")
-    ] = None,
+    tenant: Tenant,
+    day: Day = None,
+    first: First = None,
+    last: Last = None,
     reason: Annotated[
         str | None, typer.Option(metavar="REASON", help="Only rows with this reason.")
     ] = None,
-    batch: Annotated[str | None, typer.Option(metavar="ID", help="Only of this batch.")] = None,
-    kind: Annotated[Kind, typer.Option(help="Events or catalogue items.")] = "interactions",
+    batch: Batch = None,
+    kind: Kind = "interactions",
     limit: Annotated[int, typer.Option(min=1, help="Rows to show at most.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:

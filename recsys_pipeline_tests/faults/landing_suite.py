@@ -17,12 +17,12 @@ from unittest import mock
 
 from recsys_pipeline_tests.faults.bounds import make_small
 from recsys_pipeline_tests.faults.children import start_server
+from recsys_pipeline_tests.faults.held import Held
 from recsys_pipeline_tests.faults.landing_schedule import Schedule
 from recsys_pipeline_tests.kafka.mock_broker import MockBroker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from recsys_pipeline_tests.faults.comparison import Fault
 
@@ -31,7 +31,7 @@ SHARED_MEMORY = Path("/dev/shm")
 ROOM = 256 * 2**20
 
 
-class LandingSuite:
+class LandingSuite(Held):
     """A broker, and the server of the children; use it as a context manager."""
 
     name = "landing"
@@ -44,14 +44,6 @@ class LandingSuite:
             self._broker = held.enter_context(MockBroker())
             self._held = held.pop_all()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._held.close()
 
     def run(self, seed: int, broken: str | None = None) -> tuple[list[Fault], list[str]]:
         """See `Suite`."""

@@ -23,6 +23,7 @@ from recsys_pipeline.storage.releases import Releases
 from recsys_pipeline_tests.faults.bounds import make_small
 from recsys_pipeline_tests.faults.children import Child, Outcome, start_server
 from recsys_pipeline_tests.faults.comparison import Fault
+from recsys_pipeline_tests.faults.held import Held
 from recsys_pipeline_tests.faults.kill_points import MOMENT, RELEASE_POINTS, Kill
 from recsys_pipeline_tests.faults.landing_suite import scratch
 from recsys_pipeline_tests.landed import settings_for
@@ -30,7 +31,6 @@ from recsys_pipeline_tests.releases import make_root, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
 KILLS = 3  # at most, of one schedule
 # one file a split has few points, many shards have many
@@ -43,7 +43,7 @@ SPECS: dict[str, dict[str, Any]] = {
 LONGEST_MS = 400  # a release of these takes about as long
 
 
-class ReleaseSuite:
+class ReleaseSuite(Held):
     """A root with samples, and the ids of its releases; use it as a context manager."""
 
     name = "release"
@@ -63,14 +63,6 @@ class ReleaseSuite:
             }
             self._held = held.pop_all()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._held.close()
 
     def run(self, seed: int, broken: str | None = None) -> tuple[list[Fault], list[str]]:
         """See `Suite`."""

@@ -7,7 +7,7 @@ import random
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 from unittest import mock
 
 import s3fs
@@ -21,15 +21,13 @@ from recsys_pipeline_tests.conformance.s3_servers import (
 )
 from recsys_pipeline_tests.conformance.through import run_through
 from recsys_pipeline_tests.faults.comparison import Fault
+from recsys_pipeline_tests.faults.held import Held
 from recsys_pipeline_tests.faults.landing_suite import scratch
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 SHARE = (0.005, 0.06)  # of requests that fail: least and most of a schedule
 
 
-class S3Suite:
+class S3Suite(Held):
     """A server and what is to be stored on it; use it as a context manager."""
 
     name = "s3"
@@ -43,14 +41,6 @@ class S3Suite:
             self.expected = run_through(str(here), self._folder / "here.db")
             self._held = held.pop_all()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._held.close()
 
     def run(self, seed: int, broken: str | None = None) -> tuple[list[Fault], list[str]]:
         """See `Suite`."""

@@ -23,6 +23,7 @@ from recsys_pipeline.storage.releases import Releases
 from recsys_pipeline_tests.faults.bounds import make_small
 from recsys_pipeline_tests.faults.children import Child, Outcome, start_server
 from recsys_pipeline_tests.faults.comparison import Fault, torn_files
+from recsys_pipeline_tests.faults.held import Held
 from recsys_pipeline_tests.faults.kill_points import MOMENT, UPKEEP_POINTS, Kill
 from recsys_pipeline_tests.faults.landing_suite import scratch
 from recsys_pipeline_tests.landed import START, settings_for
@@ -31,7 +32,6 @@ from recsys_pipeline_tests.maintenance.erasure.finding import holds, layers_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from recsys_pipeline.settings import Settings
 
@@ -65,7 +65,7 @@ class Stored:
         )
 
 
-class UpkeepSuite:
+class UpkeepSuite(Held):
     """A filled root, and what is to be left of it; use it as a context manager."""
 
     name = "upkeep"
@@ -84,14 +84,6 @@ class UpkeepSuite:
                 self.expected = untouched.stored()
             self._held = held.pop_all()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._held.close()
 
     def run(self, seed: int, broken: str | None = None) -> tuple[list[Fault], list[str]]:
         """See `Suite`."""

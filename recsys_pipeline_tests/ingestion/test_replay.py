@@ -24,7 +24,6 @@ from recsys_pipeline.storage.erased import Erased, read_erased, remember
 from recsys_pipeline.storage.horizons import Horizon, move_horizon
 from recsys_pipeline.storage.landing import Landing
 from recsys_pipeline.storage.landing_repair import RepairableLanding
-from recsys_pipeline.storage.local_store import LocalStore
 from recsys_pipeline.storage.objects import open_store
 from recsys_pipeline.transforms.validation import split
 from recsys_pipeline_tests.landed import (
@@ -35,6 +34,7 @@ from recsys_pipeline_tests.landed import (
     settings_for,
     view_of,
 )
+from recsys_pipeline_tests.maintenance.kills import KilledError, kill_at  # noqa: F401  # the fixture
 
 OLD = '[timestamp]\nform = "iso8601"\n'
 NEW = '[timestamp]\nform = "auto"\n[event_types]\nbuy = "purchase"\nsee = "view"\n'
@@ -267,31 +267,6 @@ def test_rows_of_sealed_days_are_refused(tmp_path):
     assert shop.landed().equals(before)
 
 
-class KilledError(BaseException):
-    """As if the process had ended: nothing catches it."""
-
-
-@pytest.fixture
-def kill_at(monkeypatch):
-    """Return a function that makes the n-th write or deletion of an object from now on the last."""
-    left = [-1]
-
-    def trap(name):
-        original = getattr(LocalStore, name)
-
-        def act(store, *arguments, **more):
-            if left[0] == 0:
-                raise KilledError
-            left[0] -= 1
-            return original(store, *arguments, **more)
-
-        monkeypatch.setattr(LocalStore, name, act)
-
-    for name in ("write", "put_file", "delete"):
-        trap(name)
-    return lambda number: left.__setitem__(0, number)
-
-
 def states(folder) -> tuple[pl.DataFrame, pl.DataFrame]:
     shop = Shop(folder)
     before = shop.landed()
@@ -300,7 +275,7 @@ def states(folder) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 @pytest.mark.slow
-def test_killed_while_it_writes_it_changes_nothing(tmp_path, kill_at):
+def test_killed_while_it_writes_it_changes_nothing(tmp_path, kill_at):  # noqa: F811  # the fixture
     before, after = states(tmp_path / "expected")
     for number in range(20):
         shop = Shop(tmp_path / str(number))
